@@ -1,0 +1,67 @@
+"""Errors of balenas, by what the caller can do about them.
+
+``exit_code`` is what the command line returns: 2 when the request was invalid, 1 when a
+valid request failed.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class BalenasError(Exception):
+    """Base class of every error that balenas raises on purpose."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class UsageError(BalenasError):
+    """The request cannot be carried out as written; the message says what to change."""
+
+    exit_code: ClassVar[int] = 2
+
+
+class ConfigError(UsageError):
+    """A configuration is invalid; the message has one line per problem."""
+
+
+class DataError(UsageError):
+    """A dataset is missing, malformed or too small for the request."""
+
+
+class ArchitectureError(UsageError, ValueError):
+    """A text or a set of choices is not an architecture of the search space."""
+
+
+class PluginError(UsageError):
+    """Base class of errors in looking up plugins."""
+
+
+class PluginNotFoundError(PluginError):
+    """No installed plugin has the requested kind and name."""
+
+
+class PluginConflictError(PluginError):
+    """Several distributions provide the same kind and name."""
+
+
+class IncompatiblePluginsError(PluginError):
+    """Two plugins that were asked for together do not fit each other."""
+
+
+class PluginLoadError(PluginError):
+    """A plugin is installed but importing or checking it failed."""
+
+    exit_code: ClassVar[int] = 1
+
+
+class RunExistsError(UsageError):
+    """The output directory already holds a run or other files."""
+
+
+class OutputError(BalenasError):
+    """The output directory cannot be written (read-only, full, removed)."""
+
+
+class DivergenceError(BalenasError):
+    """A loss became non-finite; the last good state is kept."""

@@ -1,0 +1,87 @@
+"""What a search tells its listeners, in this order.
+
+``SearchStarted``, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
+``SelectionProgress``, ``ArchitectureSelected``, ``RunFinished``; or ``SearchFailed`` at any
+point after the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from balenas_core.config import SearchConfig
+    from balenas_core.result import SearchResult
+    from balenas_core.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStarted:
+    """Before the first step. ``run`` is None when nothing is written."""
+
+    config: SearchConfig
+    run: Path | None
+    epochs: int
+    steps_per_epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """After one architecture step and one weight step."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    validation_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """After an epoch; ``metrics`` is the line written to ``metrics.jsonl``."""
+
+    epoch: int
+    metrics: Mapping[str, float | int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionProgress:
+    """While candidates are scored."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureSelected:
+    """When the final architecture is chosen."""
+
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFailed:
+    """When the search ends by an error or an interrupt."""
+
+    error: BaseException
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """Last, with everything that was found."""
+
+    result: SearchResult
+
+
+Event = (
+    SearchStarted
+    | StepEnded
+    | EpochEnded
+    | SelectionProgress
+    | ArchitectureSelected
+    | SearchFailed
+    | RunFinished
+)
+Listener = Callable[[Event], None]

@@ -1,0 +1,129 @@
+"""pluggy hooks: the life cycle of a search, and components made at run time.
+
+Hook plugins are found in the entry-point group ``balenas.hooks``. Each is loaded and called
+on its own, so that one that fails is reported and switched off and hurts no other.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from importlib.metadata import EntryPoint
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from balenas_core.events import (
+        ArchitectureSelected,
+        EpochEnded,
+        RunFinished,
+        SearchFailed,
+        SearchStarted,
+    )
+    from balenas_core.registry import Registry
+
+hookspec = pluggy.HookspecMarker("balenas")
+hookimpl = pluggy.HookimplMarker("balenas")
+
+_log = logging.getLogger(__name__)
+
+
+class HookSpecs:
+    """Hooks that balenas calls. Arguments are passed by name; take those you need."""
+
+    @hookspec
+    def balenas_register(self, registry: Registry) -> None:
+        """Add components made at run time with ``registry.add(name, plugin)``."""
+
+    @hookspec
+    def balenas_search_started(self, event: SearchStarted) -> None:
+        """Called once, before the first step."""
+
+    @hookspec
+    def balenas_epoch_ended(self, event: EpochEnded) -> None:
+        """Called after every epoch, with its metrics."""
+
+    @hookspec
+    def balenas_architecture_selected(self, event: ArchitectureSelected) -> None:
+        """Called when the final architecture is chosen."""
+
+    @hookspec
+    def balenas_search_failed(self, event: SearchFailed) -> None:
+        """Called when the search ends by an error or an interrupt."""
+
+    @hookspec
+    def balenas_run_finished(self, event: RunFinished) -> None:
+        """Called last, with the result."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookFailure:
+    """A hook plugin that could not be loaded, or raised and was switched off."""
+
+    name: str
+    distribution: str
+    hook: str | None
+    error: Exception
+
+    def __str__(self) -> str:
+        """One line with name, distribution, reason and remedy."""
+        where = f"in {self.hook}" if self.hook else "while loading"
+        return (
+            f"hook plugin {self.name!r} (from {self.distribution}) failed {where}: "
+            f"{type(self.error).__name__}: {self.error}. It is switched off; update it, or remove "
+            f"it with 'pip uninstall {self.distribution}'."
+        )
+
+
+class Hooks:
+    """The hook plugins of one registry."""
+
+    def __init__(self) -> None:
+        self._manager = pluggy.PluginManager("balenas")
+        self._manager.add_hookspecs(HookSpecs)
+        self.failures: list[HookFailure] = []
+
+    def load(self, entry_point: EntryPoint, distribution: str) -> None:
+        """Import one entry point and register it; a failure is recorded, not raised.
+
+        ``PluginManager.load_setuptools_entrypoints`` stops at the first plugin that raises and
+        drops the second of two plugins of one name; this does neither.
+        """
+        try:
+            plugin = entry_point.load()
+            self.register(plugin, name=f"{distribution}:{entry_point.name}")
+        except Exception as error:
+            self._record(HookFailure(entry_point.name, distribution, None, error))
+
+    def register(self, plugin: object, name: str | None = None) -> None:
+        """Register a module or object that has functions marked with ``hookimpl``.
+
+        Raises:
+            TypeError: It has none.
+            pluggy.PluginValidationError: A function takes an argument its hook does not have.
+        """
+        self._manager.register(plugin, name=name)
+        if not self._manager.get_hookcallers(plugin):
+            self._manager.unregister(plugin)
+            raise TypeError("expected functions marked with balenas_core.hookimpl, found none")
+
+    def unregister(self, plugin: object) -> None:
+        """Remove a hook plugin."""
+        self._manager.unregister(plugin)
+
+    def call(self, hook: str, **arguments: Any) -> None:
+        """Call ``hook`` of every plugin; one that raises is recorded and switched off."""
+        for plugin in self._manager.get_plugins():
+            others = [other for other in self._manager.get_plugins() if other is not plugin]
+            try:
+                self._manager.subset_hook_caller(hook, others)(**arguments)
+            except Exception as error:
+                name = self._manager.get_name(plugin) or repr(plugin)
+                distribution, _, short = name.rpartition(":")
+                self._manager.unregister(plugin)
+                self._record(HookFailure(short, distribution or "(run time)", hook, error))
+
+    def _record(self, failure: HookFailure) -> None:
+        self.failures.append(failure)
+        _log.warning("%s", failure)

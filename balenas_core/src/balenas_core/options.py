@@ -1,0 +1,15 @@
+"""Base of every plugin's section of a configuration. Imports pydantic, never torch."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class PluginOptions(BaseModel):
+    """Options of one plugin: frozen, no unknown keys, defaults validated like input.
+
+    Subclass it with annotated fields; ``Field(description=...)`` reaches the JSON schema and
+    ``balenas plugins info``.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)

@@ -1,0 +1,135 @@
+"""Search spaces and their supernets."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from torch import Generator, Tensor, nn
+
+from balenas_core.architecture import Architecture
+from balenas_core.benchmark import Benchmark
+
+A = TypeVar("A", bound=Architecture)
+
+Weights = Mapping[str, Tensor]
+"""Decision name -> `slots x choices`-dim tensor of architecture weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """One table of choices that a search learns: ``choices`` candidates in each slot.
+
+    ``slots`` and ``choices`` are names, such as edges and operations.
+    """
+
+    name: str
+    slots: tuple[str, ...]
+    choices: tuple[str, ...]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Shape of its logits."""
+        return len(self.slots), len(self.choices)
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """What a network is built for: image shape (channels, height, width) and classes."""
+
+    input_shape: tuple[int, int, int]
+    num_classes: int
+
+
+class Supernet(nn.Module, ABC):
+    """A network that holds every architecture of a space and mixes them by weights.
+
+    It owns no architecture parameters: they enter each call, so that every distribution
+    works with every space.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, weights: Weights) -> Tensor:
+        """Return logits.
+
+        Args:
+            x: `batch x channels x height x width`-dim images.
+            weights: One tensor per decision of the space. An exact zero means that the
+                operation need not be computed.
+
+        Returns:
+            `batch x num_classes`-dim tensor.
+        """
+
+
+class SearchSpace(ABC, Generic[A]):
+    """A set of architectures, and how to build, read, write and vary them.
+
+    A plugin's implementation is called as ``Space(options)``. Its size (channels, cells) is
+    part of the options, so one object builds networks of one size.
+    """
+
+    @property
+    @abstractmethod
+    def decisions(self) -> tuple[Decision, ...]:
+        """The tables of choices that a search learns."""
+
+    @abstractmethod
+    def supernet(self, task: Task) -> Supernet:
+        """Build the weight-sharing network, with fresh weights."""
+
+    @abstractmethod
+    def network(self, architecture: A, task: Task) -> nn.Module:
+        """Build the stand-alone network of an architecture, with fresh weights.
+
+        Its ``forward`` takes images and returns logits.
+        """
+
+    @abstractmethod
+    def inherit(self, supernet: Supernet, architecture: A) -> nn.Module:
+        """Build the network of an architecture in the form it has inside the supernet.
+
+        It shares no memory with the supernet but has the same weights and buffers, and
+        computes what ``supernet(x, self.one_hot(architecture))`` computes.
+        """
+
+    @abstractmethod
+    def one_hot(self, architecture: A) -> dict[str, Tensor]:
+        """Return the weights that select exactly this architecture in the supernet."""
+
+    @abstractmethod
+    def discretize(self, weights: Weights) -> A:
+        """Return the architecture that the weights favour (the method of the space's paper)."""
+
+    @abstractmethod
+    def parse(self, text: str) -> A:
+        """Read the text form.
+
+        Raises:
+            ArchitectureError: The text is not an architecture of this space.
+        """
+
+    @abstractmethod
+    def canonical(self, architecture: A) -> A:
+        """Return one representative of all architectures that compute the same function."""
+
+    @abstractmethod
+    def random(self, generator: Generator) -> A:
+        """Draw an architecture uniformly over the decisions."""
+
+    @abstractmethod
+    def mutate(self, architecture: A, generator: Generator) -> A:
+        """Return a random neighbour."""
+
+    @abstractmethod
+    def neighbors(self, architecture: A) -> Iterator[A]:
+        """Yield every architecture that differs in exactly one decision."""
+
+    def benchmark(self) -> Benchmark[A] | None:
+        """Return the space's table of real accuracies, if one is installed."""
+        return None
+
+
+AnySpace = SearchSpace[Any]
