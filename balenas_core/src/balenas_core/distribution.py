@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor, nn
@@ -64,7 +64,16 @@ class ArchitectureDistribution(nn.Module, ABC):
         return {}
 
 
-def softmax_entropy(logits: Tensor) -> Tensor:
-    """Return the mean over rows of the entropy of softmax(logits), in nats."""
-    log_p = torch.log_softmax(logits, dim=-1)
-    return -(log_p.exp() * log_p).sum(-1).mean()
+def initial_logits(
+    decisions: Sequence[Decision], scale: float, generator: Generator
+) -> nn.ParameterDict:
+    """Return one `slots x choices`-dim parameter per decision, drawn from N(0, scale^2)."""
+    return nn.ParameterDict(
+        {d.name: nn.Parameter(scale * torch.randn(d.shape, generator=generator)) for d in decisions}
+    )
+
+
+def softmax_entropy(logits: Mapping[str, Tensor]) -> float:
+    """Return the entropy of softmax(logits) in nats, averaged over the slots of all decisions."""
+    log_p = [torch.log_softmax(value, dim=-1) for value in logits.values()]
+    return -torch.cat([(p.exp() * p).sum(-1) for p in log_p]).mean().item()

@@ -1,0 +1,39 @@
+# Two commands from a fresh clone: `make search` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+BIN    := $(VENV)/bin
+PROJECTS := balenas_core cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/*/pyproject.toml)) .
+EDITABLE := $(foreach project,$(PROJECTS),-e ./$(project))
+MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard requirements/*.txt)
+
+.PHONY: help setup search test lint types check clean
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+$(VENV)/.installed: $(MANIFESTS)
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet -r requirements/build.txt
+	$(BIN)/python -m pip install --quiet -r requirements/dev.txt
+	$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation $(EDITABLE)
+	touch $@
+
+setup: $(VENV)/.installed  ## create the environment in .venv
+
+search: setup  ## set up, and search a cell on real images that ship with scikit-learn
+	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 10
+
+test: setup  ## set up, and run every test
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2
+
+lint: setup  ## check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: setup  ## check types
+	$(BIN)/mypy balenas_core/src cli/src $(wildcard plugins/*/*/src)
+
+check: lint types test  ## everything that CI runs
+
+clean:  ## remove the environment and every build product
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
+	find . -name build -prune -exec rm -rf {} + -o -name '*.egg-info' -prune -exec rm -rf {} +

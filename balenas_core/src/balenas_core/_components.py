@@ -1,0 +1,100 @@
+"""From a configuration to the objects of a search."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from balenas_core.config import PluginSection, RankingOptions, SearchConfig
+from balenas_core.dataset import ImageDataset
+from balenas_core.distribution import ArchitectureDistribution
+from balenas_core.errors import BalenasError, PluginLoadError, UsageError
+from balenas_core.optimizer import ArchitectureOptimizer
+from balenas_core.random import generator
+from balenas_core.registry import Registry
+from balenas_core.selection import Selector
+from balenas_core.selectors import RankingSelector
+from balenas_core.space import AnySpace, Task
+from balenas_core.tracker import Tracker
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The plugins of one search, built once. Building them loads data but no supernet."""
+
+    space: AnySpace
+    dataset: ImageDataset
+    task: Task
+    distribution: ArchitectureDistribution
+    make_optimizer: Callable[[int], ArchitectureOptimizer]
+    selector: Selector
+    trackers: dict[str, Tracker]
+
+
+def build_components(config: SearchConfig, registry: Registry) -> Components:
+    """Build every plugin that the configuration names.
+
+    Raises:
+        PluginLoadError: A plugin cannot be imported, or raises when it is built.
+        UsageError: A plugin refuses its options.
+    """
+    space: AnySpace = _build(registry, "space", config.space)
+    dataset: ImageDataset = _build(registry, "dataset", config.data)
+    distribution: ArchitectureDistribution = _build(
+        registry,
+        "distribution",
+        config.distribution,
+        decisions=space.decisions,
+        generator=generator(config.seed, "distribution"),
+    )
+
+    def make_optimizer(dataset_size: int) -> ArchitectureOptimizer:
+        optimizer: ArchitectureOptimizer = _build(
+            registry,
+            "optimizer",
+            config.optimizer,
+            distribution=distribution,
+            dataset_size=dataset_size,
+            generator=generator(config.seed, "optimizer"),
+        )
+        return optimizer
+
+    return Components(
+        space=space,
+        dataset=dataset,
+        task=Task(dataset.input_shape, dataset.num_classes),
+        distribution=distribution,
+        make_optimizer=make_optimizer,
+        selector=_build_selector(registry, config.selector),
+        trackers={t.name: _build(registry, "tracker", t) for t in config.trackers},
+    )
+
+
+def _build_selector(registry: Registry, section: PluginSection) -> Selector:
+    options = section.options
+    if isinstance(options, RankingOptions):
+        proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
+        return RankingSelector(proxies, draws=options.draws)
+    selector: Selector = _build(registry, "selector", section)
+    return selector
+
+
+def _build(registry: Registry, kind: str, section: PluginSection, **context: Any) -> Any:
+    ref = registry.find(kind, section.name)
+    implementation = ref.load_implementation()
+    try:
+        return implementation(section.options, **context)
+    except BalenasError:
+        raise
+    except (ImportError, TypeError) as error:
+        raise PluginLoadError(
+            f"{kind} plugin {ref.name!r} (from {ref.distribution} {ref.version}) could not be "
+            f"built: {type(error).__name__}: {error}. Set BALENAS_DEBUG=1 for the traceback."
+        ) from error
+    except ValueError as error:
+        raise UsageError(f"{kind} {section.name!r}: {error}") from error

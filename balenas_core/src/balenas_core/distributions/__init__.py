@@ -1,0 +1,4 @@
+"""Distributions that come with the core."""
+
+from balenas_core.distributions._gaussian import GaussianDistribution as GaussianDistribution
+from balenas_core.distributions._point import PointDistribution as PointDistribution

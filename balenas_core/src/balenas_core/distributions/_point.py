@@ -1,0 +1,59 @@
+"""A single point of logits, as in DARTS."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Generator, Tensor
+
+from balenas_core._builtin import PointOptions
+from balenas_core.distribution import ArchitectureDistribution, initial_logits, softmax_entropy
+from balenas_core.space import Decision, Weights
+
+
+class PointDistribution(ArchitectureDistribution):
+    """One value of the logits; relaxed weights are softmax(logits), without noise.
+
+    Discrete draws are categorical: the argmax of logits plus standard Gumbel noise is a draw
+    from softmax(logits) in every slot.
+
+    References:
+        Liu et al. 2019, "DARTS", ICLR, equation 2.
+    """
+
+    def __init__(
+        self, options: PointOptions, *, decisions: Sequence[Decision], generator: Generator
+    ) -> None:
+        super().__init__(decisions)
+        self.logits = initial_logits(self.decisions, options.initial_scale, generator)
+
+    def weights(self, generator: Generator) -> Weights:
+        """Return softmax(logits); ``generator`` is not used."""
+        del generator
+        return self.mean_weights()
+
+    def mean_weights(self) -> Weights:
+        """Return softmax(logits)."""
+        return {name: torch.softmax(logits, dim=-1) for name, logits in self.logits.items()}
+
+    def draw_weights(self, generator: Generator) -> Weights:
+        """Return softmax(logits + Gumbel noise)."""
+        weights = {}
+        for name, logits in self.logits.items():
+            noise = torch.empty(logits.shape, dtype=logits.dtype).exponential_(generator=generator)
+            weights[name] = torch.softmax(logits - noise.log().to(logits.device), dim=-1)
+        return weights
+
+    def entropy(self) -> Tensor:
+        """Return the entropy of the product of the slots' categoricals, in nats."""
+        log_p = [torch.log_softmax(logits, dim=-1) for logits in self.logits.values()]
+        return -torch.stack([(p.exp() * p).sum() for p in log_p]).sum()
+
+    @torch.no_grad()
+    def statistics(self) -> dict[str, float]:
+        """Return the entropy of the distribution, and its mean over slots."""
+        return {
+            "entropy": self.entropy().item(),
+            "weights_entropy": softmax_entropy(self.logits),
+        }

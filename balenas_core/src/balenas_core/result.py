@@ -1,0 +1,61 @@
+"""What a search returns and writes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from balenas_core.architecture import Architecture
+from balenas_core.benchmark import BenchmarkEntry
+from balenas_core.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SearchResult:
+    """The outcome of a search.
+
+    Args:
+        selection: The ranked candidates.
+        validation_accuracy: Accuracy in percent, on the validation half, of the chosen
+            architecture with the weights it inherits from the supernet; None if no supernet
+            was trained.
+        benchmark: Real accuracies of the choice, where the space has a benchmark.
+        metrics: The record of every epoch.
+        seconds: Wall-clock time by phase.
+        run: Directory of the run; None if nothing was written.
+    """
+
+    selection: Selection
+    validation_accuracy: float | None
+    benchmark: tuple[BenchmarkEntry, ...]
+    metrics: Sequence[Mapping[str, Any]]
+    seconds: Mapping[str, float]
+    run: Path | None
+
+    @property
+    def architecture(self) -> Architecture:
+        """The chosen architecture."""
+        return self.selection.chosen.architecture
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the result as plain data, as in ``result.json``."""
+        return {
+            "architecture": str(self.architecture),
+            "validation_accuracy": self.validation_accuracy,
+            "benchmark": [{**asdict(e), "regret": e.regret} for e in self.benchmark],
+            "candidates": [
+                {
+                    "rank": candidate.rank,
+                    "architecture": str(candidate.architecture),
+                    "scores": dict(candidate.scores),
+                    "is_argmax": candidate.is_argmax,
+                    "draws": candidate.draws,
+                }
+                for candidate in self.selection.candidates
+            ],
+            "epochs": len(self.metrics),
+            "final_metrics": dict(self.metrics[-1]) if self.metrics else None,
+            "seconds": dict(self.seconds),
+        }

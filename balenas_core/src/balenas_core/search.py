@@ -1,0 +1,367 @@
+"""A search from configuration to result."""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from balenas_core import environment
+from balenas_core._bilevel import BilevelLoop, Precision, Running, accuracy
+from balenas_core._components import DTYPES, Components, build_components
+from balenas_core.architecture import Architecture
+from balenas_core.benchmark import BenchmarkEntry
+from balenas_core.config import SearchConfig, to_yaml
+from balenas_core.data import BatchLoader, split
+from balenas_core.errors import DivergenceError, UsageError
+from balenas_core.events import (
+    ArchitectureSelected,
+    EpochEnded,
+    Event,
+    Listener,
+    RunFinished,
+    SearchFailed,
+    SearchStarted,
+    SelectionProgress,
+    StepEnded,
+)
+from balenas_core.hooks import Hooks
+from balenas_core.proxy import Batch
+from balenas_core.random import derive_seed, generator, seeded
+from balenas_core.registry import Registry, default_registry
+from balenas_core.result import SearchResult
+from balenas_core.run import CHECKPOINT, RESULT, RunDirectory, check_is_free
+from balenas_core.selection import Selection, SelectionContext
+from balenas_core.tracker import Tracker
+
+_log = logging.getLogger(__name__)
+
+_HOOK_OF: dict[type, str] = {
+    SearchStarted: "balenas_search_started",
+    EpochEnded: "balenas_epoch_ended",
+    ArchitectureSelected: "balenas_architecture_selected",
+    SearchFailed: "balenas_search_failed",
+    RunFinished: "balenas_run_finished",
+}
+
+
+class Search:
+    """Learns a distribution over architectures and selects one from it.
+
+    Args:
+        config: What to search, and how.
+        registry: Where plugins are looked up; the process's own by default.
+        listeners: Called with every event, in order; an exception in one ends the search.
+
+    Example:
+        >>> from balenas_core import Search, SearchConfig  # doctest: +SKIP
+        >>> config = SearchConfig(space="nb201", optimizer="ngvi", selector="naswot")
+        >>> result = Search(config).run()
+        >>> print(result.architecture)
+        |nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+...
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        registry: Registry | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.config = config
+        self._registry = registry or default_registry()
+        self._listeners = list(listeners)
+
+    def run(self) -> SearchResult:
+        """Run the search.
+
+        Returns:
+            The ranked candidates, metrics and timings.
+
+        Raises:
+            UsageError: The configuration asks for something that cannot be done.
+            DivergenceError: A loss became non-finite; the run directory keeps the last
+                checkpoint.
+            OutputError: The run directory cannot be written.
+        """
+        config = self.config
+        precision = Precision(_device(config.device), DTYPES[config.precision])
+        if config.output is not None:
+            check_is_free(config.output)
+        with _threads(config.threads), seeded(derive_seed(config.seed, "global")):
+            components = build_components(config, self._registry)
+            session = _Session(config, components, precision)
+            run = _open_run(config, precision)
+            emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
+            try:
+                return session.run(run, emit)
+            except BaseException as error:
+                emit(SearchFailed(error))
+                raise
+
+
+class _Emitter:
+    """Sends events to listeners, trackers and hook plugins; drops trackers that raise."""
+
+    def __init__(
+        self, listeners: Sequence[Listener], trackers: dict[str, Tracker], hooks: Hooks
+    ) -> None:
+        self._listeners = listeners
+        self._trackers = dict(trackers)
+        self._hooks = hooks
+
+    def __call__(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+        for name, tracker in list(self._trackers.items()):
+            try:
+                tracker.handle(event)
+            except Exception as error:
+                del self._trackers[name]
+                _log.warning("tracker %r failed and is switched off: %s", name, error)
+        hook = _HOOK_OF.get(type(event))
+        if hook is not None:
+            self._hooks.call(hook, event=event)
+
+
+@dataclass(slots=True)
+class _Clock:
+    """Wall-clock seconds by phase."""
+
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = time.perf_counter() - start
+
+
+class _Session:
+    """One search while it runs."""
+
+    def __init__(self, config: SearchConfig, components: Components, precision: Precision) -> None:
+        self._config = config
+        self._components = components
+        self._precision = precision
+        training = config.training
+        parts = split(
+            components.dataset,
+            training.validation_fraction,
+            seed=derive_seed(config.seed, "split"),
+            batch_size=training.batch_size,
+        )
+        self._train, self._validation, self._evaluation = (
+            BatchLoader(
+                part,
+                batch_size=training.batch_size,
+                seed=derive_seed(config.seed, name),
+                workers=training.workers,
+                shuffle=shuffle,
+                drop_last=shuffle,
+            )
+            for part, name, shuffle in (
+                (parts.train, "train", True),
+                (parts.validation, "validation", True),
+                (parts.validation, "evaluation", False),
+            )
+        )
+        optimizer = components.make_optimizer(len(parts.validation))
+        with seeded(derive_seed(config.seed, "supernet")):
+            supernet = components.space.supernet(components.task)
+        self._supernet = supernet.to(precision.device, precision.storage)
+        components.distribution.to(precision.device, precision.storage)
+        self._loop = BilevelLoop(
+            self._supernet,
+            components.distribution,
+            optimizer,
+            training=training,
+            precision=precision,
+            generator=generator(config.seed, "weights"),
+        )
+        self._epochs = training.epochs if optimizer.uses_supernet else 0
+        self._step = 0
+        self._metrics: list[dict[str, Any]] = []
+
+    def run(self, run: RunDirectory | None, emit: Callable[[Event], None]) -> SearchResult:
+        clock = _Clock()
+        emit(
+            SearchStarted(
+                self._config, run and run.path, self._epochs, self._train.steps_per_epoch
+            )
+        )
+        self._checkpoint(run, epochs_done=0)
+        with clock.phase("search"):
+            for epoch in range(self._epochs):
+                record = self._run_epoch(epoch, run, emit)
+                self._metrics.append(record)
+                if run is not None:
+                    run.append_metrics(record)
+                self._checkpoint(run, epochs_done=epoch + 1)
+                emit(EpochEnded(epoch, record))
+        with clock.phase("selection"):
+            selection = self._select(emit)
+        chosen = selection.chosen.architecture
+        emit(ArchitectureSelected(selection))
+        result = SearchResult(
+            selection=selection,
+            validation_accuracy=self._inherited_accuracy(chosen) if self._epochs else None,
+            benchmark=self._look_up(chosen),
+            metrics=tuple(self._metrics),
+            seconds=clock.seconds,
+            run=run and run.path,
+        )
+        if run is not None:
+            run.write_json(RESULT, result.to_dict())
+        emit(RunFinished(result))
+        return result
+
+    def _run_epoch(
+        self, epoch: int, run: RunDirectory | None, emit: Callable[[Event], None]
+    ) -> dict[str, Any]:
+        start = time.perf_counter()
+        lr = self._loop.lr
+        train, validation = Running(), Running()
+        is_warm_up = epoch < self._config.training.warmup_epochs
+        validation_batches = self._validation.endless(epoch * self._train.steps_per_epoch)
+        for step, batch in enumerate(self._train.iterate(epoch)):
+            validation_loss = None
+            try:
+                if not is_warm_up:
+                    validation_loss = self._loop.architecture_step(next(validation_batches), batch)
+                    validation.add(validation_loss, 0, len(batch.labels))
+                loss, correct = self._loop.weight_step(batch)
+            except DivergenceError as error:
+                raise DivergenceError(self._divergence(epoch, step, run, error)) from error
+            train.add(loss, correct, len(batch.labels))
+            self._step += 1
+            emit(StepEnded(epoch, step, loss, validation_loss))
+        self._loop.end_epoch()
+        distribution = self._components.distribution
+        return {
+            "epoch": epoch,
+            "step": self._step,
+            "train_loss": train.mean_loss,
+            "train_accuracy": train.accuracy,
+            "validation_loss": validation.mean_loss,
+            "validation_accuracy": self._supernet_accuracy(),
+            "lr": lr,
+            **distribution.statistics(),
+            **self._loop.optimizer.statistics(),
+            "architecture": str(distribution.argmax(self._components.space)),
+            "seconds": time.perf_counter() - start,
+        }
+
+    def _divergence(
+        self, epoch: int, step: int, run: RunDirectory | None, error: DivergenceError
+    ) -> str:
+        kept = f" The state after epoch {epoch - 1} is kept in {run.path / CHECKPOINT}." if (
+            run is not None and epoch > 0
+        ) else ""
+        return (
+            f"the search diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
+            f"(now {self._config.training.lr}), lower the optimizer's lr, or set training.clip "
+            f"(now {self._config.training.clip}).{kept}"
+        )
+
+    def _checkpoint(self, run: RunDirectory | None, *, epochs_done: int) -> None:
+        if run is not None and self._epochs:
+            run.write_checkpoint(
+                {"epochs_done": epochs_done, "step": self._step, **self._loop.state_dict()}
+            )
+
+    def _select(self, emit: Callable[[Event], None]) -> Selection:
+        components = self._components
+        batch = next(self._evaluation.iterate(0))
+        context = SelectionContext(
+            space=components.space,
+            task=components.task,
+            distribution=components.distribution,
+            supernet=self._supernet,
+            batch=self._precision.move(batch),
+            evaluate=self._accuracy,
+            generator=generator(self._config.seed, "selection"),
+            seed=derive_seed(self._config.seed, "candidates"),
+            device=self._precision.device,
+            report=lambda done, total: emit(SelectionProgress(done, total)),
+        )
+        return components.selector.select(context)
+
+    def _supernet_accuracy(self) -> float:
+        with torch.no_grad():
+            weights = self._components.distribution.mean_weights()
+        return self._accuracy(_AtWeights(self._supernet, weights))
+
+    def _inherited_accuracy(self, architecture: Architecture) -> float:
+        return self._accuracy(self._components.space.inherit(self._supernet, architecture))
+
+    def _accuracy(self, network: nn.Module) -> float:
+        return accuracy(network, self._evaluation.iterate(0), self._precision)
+
+    def _look_up(self, architecture: Architecture) -> tuple[BenchmarkEntry, ...]:
+        benchmark = self._components.space.benchmark()
+        if benchmark is None:
+            return ()
+        return tuple(benchmark.query(architecture, dataset) for dataset in benchmark.datasets)
+
+
+class _AtWeights(nn.Module):
+    """A supernet at fixed architecture weights, as an ordinary network."""
+
+    def __init__(self, supernet: nn.Module, weights: Any) -> None:
+        super().__init__()
+        self._supernet = supernet
+        self._weights = weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self._supernet(x, self._weights)
+        assert isinstance(logits, torch.Tensor)
+        return logits
+
+
+def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
+    if config.output is None:
+        return None
+    return RunDirectory.create(
+        config.output,
+        config_yaml=to_yaml(config),
+        environment=environment.describe(str(precision.device), torch.get_num_threads()),
+    )
+
+
+def _device(name: str) -> torch.device:
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = torch.device(name)
+    available = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not available.get(device.type, False):
+        raise UsageError(
+            f"device {name!r} is not available here; use --device auto or --device cpu. "
+            f"'balenas doctor' shows what torch {torch.__version__} can use."
+        )
+    return device
+
+
+@contextmanager
+def _threads(count: int | None) -> Iterator[None]:
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

@@ -1,0 +1,17 @@
+"""The plain choice of DARTS and BaLeNAS."""
+
+from __future__ import annotations
+
+from balenas_core.selection import Candidate, Selection, SelectionContext, Selector
+
+
+class ArgmaxSelector(Selector):
+    """Takes the discretisation of the distribution's mean."""
+
+    def __init__(self, options: None = None) -> None:
+        del options
+
+    def select(self, context: SelectionContext) -> Selection:
+        """Return the argmax as the only candidate."""
+        architecture = context.distribution.argmax(context.space)
+        return Selection((Candidate(architecture, 1, {}, is_argmax=True, draws=0),))

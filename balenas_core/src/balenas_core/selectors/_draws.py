@@ -1,0 +1,37 @@
+"""The pool of candidates: draws from the distribution, without duplicates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from balenas_core.architecture import Architecture
+from balenas_core.selection import SelectionContext
+
+
+@dataclass(frozen=True, slots=True)
+class Draw:
+    """A distinct architecture of the pool, and how often it was drawn."""
+
+    architecture: Architecture
+    count: int
+    is_argmax: bool
+
+
+def distinct_draws(context: SelectionContext, draws: int) -> list[Draw]:
+    """Draw ``draws`` architectures and drop those that compute the same function.
+
+    The argmax of the mean is always the first, in its own form; of equivalent draws the first
+    is kept.
+    """
+    space = context.space
+    argmax = context.distribution.argmax(space)
+    counts = {space.canonical(argmax): 0}
+    first = {space.canonical(argmax): argmax}
+    for architecture in context.distribution.draw(space, draws, context.generator):
+        key = space.canonical(architecture)
+        counts[key] = counts.get(key, 0) + 1
+        first.setdefault(key, architecture)
+    return [
+        Draw(architecture, counts[key], is_argmax=architecture is argmax)
+        for key, architecture in first.items()
+    ]
