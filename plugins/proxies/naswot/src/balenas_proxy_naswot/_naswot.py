@@ -1,0 +1,100 @@
+"""NASWOT by hooks on the ReLUs."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from balenas_core.probing import batch_for, preserved
+from balenas_core.proxy import Batch, Proxy
+from balenas_proxy_naswot import NaswotOptions
+
+_EXACT_IN_FLOAT32 = 2**24  # counts beyond this are not all float32 numbers
+
+
+def code_kernel(active: Tensor) -> Tensor:
+    """Return how many units two images agree on, for each pair of images.
+
+    ``K = c c^T + (1-c)(1-c)^T``, computed as ``n - r_i - r_j + 2 (c c^T)_ij`` with ``r`` the
+    row sums of ``c``: one product of matrices, exact.
+
+    Args:
+        active: `batch x ...`-dim boolean tensor, the binary code ``c`` of each image.
+
+    Returns:
+        `batch x batch`-dim float64 tensor of whole numbers.
+    """
+    code = active.flatten(1)
+    units = code.shape[1]
+    code = code.to(torch.float32 if units < _EXACT_IN_FLOAT32 else torch.float64)
+    both = (code @ code.T).double()
+    rows = both.diagonal()
+    return units - rows[:, None] - rows[None, :] + 2 * both
+
+
+def log_determinant(kernel: Tensor) -> float:
+    """Return the logarithm of a Gram matrix's determinant; ``-inf`` if it is singular.
+
+    Singular is judged as in ``torch.linalg.matrix_rank``: the smallest eigenvalue is below
+    the largest times size times machine epsilon. (``slogdet`` of a singular matrix often
+    returns a finite number made of rounding errors.)
+    """
+    eigenvalues = torch.linalg.eigvalsh(kernel)
+    smallest, largest = float(eigenvalues[0]), float(eigenvalues[-1])
+    if not smallest > largest * len(kernel) * torch.finfo(kernel.dtype).eps:
+        return -math.inf
+    return float(torch.linalg.slogdet(kernel).logabsdet)
+
+
+def naswot(network: nn.Module, batch: Batch, *, layers: Literal["relu", "name"] = "relu") -> float:
+    """Return the log-determinant of the kernel of a network's activation codes.
+
+    ``log |det K|``, ``K = sum over ReLUs of c c^T + (1-c)(1-c)^T``, where row ``i`` of ``c``
+    says which of the ReLU's inputs are positive for image ``i``; ``K_ij`` is the number of
+    units on which images ``i`` and ``j`` agree. The network runs once, in training mode.
+
+    ``-inf`` if ``K`` is singular: two images have the same code, or there is no ReLU.
+
+    Args:
+        network: The network, untouched afterwards.
+        batch: `batch x channels x height x width`-dim images; the labels are not used.
+        layers: ``"relu"`` takes every ``nn.ReLU`` module, as often as it is called;
+            ``"name"`` takes every module whose type name contains ``ReLU``, so that a
+            ``ReLUConvBN`` block counts twice. Values differ, ranks hardly.
+
+    References:
+        Mellor, Turner, Storkey, Crowley, 2021, Neural architecture search without training,
+        equation 2. Deviations: ``layers="relu"`` where the authors' code goes by name; a
+        singular kernel gives ``-inf`` where that code gives whatever rounding makes of it.
+    """
+    if layers not in ("relu", "name"):
+        raise ValueError(f"`layers` must be 'relu' or 'name'; got {layers!r}")
+    batch = batch_for(network, batch)
+    size = len(batch.images)
+    kernel = torch.zeros((size, size), dtype=torch.float64, device=batch.images.device)
+
+    def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        kernel.add_(code_kernel(inputs[0] > 0))
+
+    with preserved(network), torch.no_grad():
+        network.train()
+        for module in network.modules():
+            by_name = layers == "name" and "ReLU" in type(module).__name__
+            if isinstance(module, nn.ReLU) or by_name:
+                module.register_forward_pre_hook(add)
+        network(batch.images)
+    return log_determinant(kernel)
+
+
+class Naswot(Proxy):
+    """The ``naswot`` proxy; see ``naswot``."""
+
+    def __init__(self, options: NaswotOptions) -> None:
+        self._options = options
+
+    def score(self, network: nn.Module, batch: Batch) -> float:
+        """Return the log-determinant of the activation codes' kernel."""
+        return naswot(network, batch, layers=self._options.layers)

@@ -1,0 +1,215 @@
+import copy
+import itertools
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+from pydantic import ValidationError
+from torch import nn
+
+from balenas_core.plugin import Plugin
+from balenas_core.proxy import Batch
+from balenas_proxy_synflow import Synflow, SynflowOptions, plugin, synflow
+
+
+def _batch(dtype=torch.float32, channels=3, size=6, count=4):
+    generator = torch.Generator().manual_seed(7)
+    images = torch.randn(count, channels, size, size, generator=generator, dtype=torch.float64).to(
+        dtype
+    )
+    return Batch(images, torch.arange(count) % 3)
+
+
+def _network(dtype=torch.float32, depth=2):
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        blocks = [
+            nn.Sequential(nn.Conv2d(c, 4, 3, padding=1), nn.BatchNorm2d(4), nn.ReLU())
+            for c in [3] + [4] * (depth - 1)
+        ]
+        head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3)]
+        return nn.Sequential(*blocks, *head).to(dtype)
+
+
+def _state(network):
+    return {
+        "tensors": {k: v.clone() for k, v in network.state_dict().items()},
+        "ids": [id(p) for p in (*network.parameters(), *network.buffers())],
+        "modes": [m.training for m in network.modules()],
+        "grads": [p.requires_grad for p in network.parameters()],
+        "hooks": [len(m._forward_hooks) + len(m._forward_pre_hooks) for m in network.modules()],
+        "methods": ["forward" in vars(m) for m in network.modules()],
+    }
+
+
+def _assert_same_state(before, after):
+    assert before.keys() == after.keys()
+    for key, tensor in before["tensors"].items():
+        assert torch.equal(tensor, after["tensors"][key]), key
+    for key in before.keys() - {"tensors"}:
+        assert before[key] == after[key], key
+
+
+def test_two_linear_layers_give_the_number_worked_out_by_hand():
+    network = nn.Sequential(nn.Flatten(), nn.Linear(2, 2, bias=False), nn.Linear(2, 1, bias=False))
+    with torch.no_grad():
+        network[1].weight.copy_(torch.tensor([[1.0, -2.0], [3.0, 4.0]]))
+        network[2].weight.copy_(torch.tensor([[-5.0, 6.0]]))
+    batch = Batch(torch.zeros(3, 2, 1, 1), torch.zeros(3, dtype=torch.int64))
+    # R = 5*(1+2) + 6*(3+4) = 57, and each of the two layers' sums of w dR/dw equals R.
+    assert synflow(network, batch) == 114.0
+    assert synflow(network, batch, log=True) == pytest.approx(math.log(114), rel=1e-15)
+
+
+@given(depth=st.integers(1, 4), scale=st.floats(0.01, 100))
+@settings(max_examples=10, deadline=None)
+def test_scaling_every_weight_scales_the_score_by_the_power_of_the_depth(depth, scale):
+    network = nn.Sequential(
+        nn.Flatten(), *[nn.Linear(4, 4, bias=False, dtype=torch.float64) for _ in range(depth)]
+    )
+    batch = _batch(channels=1, size=2)
+    before = synflow(network, batch)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.mul_(scale)
+    assert synflow(network, batch) == pytest.approx(before * scale**depth, rel=1e-10)
+
+
+def test_it_equals_the_sum_over_all_paths_of_the_product_of_weights():
+    sizes = (3, 4, 2, 3)
+    layers = [
+        nn.Linear(a, b, bias=False, dtype=torch.float64) for a, b in itertools.pairwise(sizes)
+    ]
+    batch = Batch(torch.zeros(2, 3, 1, 1), torch.zeros(2, dtype=torch.int64))
+    paths = sum(
+        math.prod(
+            float(layer.weight.detach()[j, i].abs())
+            for layer, (i, j) in zip(layers, itertools.pairwise(p), strict=True)
+        )
+        for p in itertools.product(*map(range, sizes))
+    )
+    score = synflow(nn.Sequential(nn.Flatten(), *layers), batch)
+    assert score == pytest.approx(len(layers) * paths, rel=1e-12)
+
+
+def _synflow_of_a_stripped_copy(network, batch):
+    """The textbook procedure on a copy without batch normalisation."""
+    stripped = copy.deepcopy(network).double()
+    for parent in list(stripped.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(parent, name, nn.Identity())
+    for p in stripped.parameters():
+        p.data.abs_()
+    stripped(torch.ones(1, *batch.images.shape[1:], dtype=torch.float64)).sum().backward()
+    layers = [m for m in stripped.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    return sum(float((m.weight * m.weight.grad).abs().sum()) for m in layers)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_it_equals_the_textbook_procedure_without_batch_normalisation(dtype):
+    network, batch = _network(dtype, depth=3), _batch(dtype)
+    assert synflow(network, batch) == pytest.approx(
+        _synflow_of_a_stripped_copy(network, batch), rel=1e-12
+    )
+
+
+def test_keeping_batch_normalisation_runs_it_in_training_mode_on_the_image_of_ones():
+    network, batch = _network(), _batch()
+    reference = copy.deepcopy(network).double().train()
+    for tensor in (*reference.parameters(), *reference.buffers()):
+        tensor.data.abs_()
+    reference(torch.ones(1, 3, 6, 6, dtype=torch.float64)).sum().backward()
+    layers = [m for m in reference.modules() if isinstance(m, nn.Conv2d | nn.Linear)]
+    expected = sum(float((m.weight * m.weight.grad).abs().sum()) for m in layers)
+    assert synflow(network, batch, bn="keep") == pytest.approx(expected, rel=1e-12)
+    assert synflow(network, batch, bn="keep") != synflow(network, batch)
+
+
+def test_a_network_whose_output_ignores_its_weights_gets_the_lowest_score():
+    class Silent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv = nn.Conv2d(3, 4, 1)
+
+        def forward(self, x):
+            return x.mean((2, 3))
+
+    assert synflow(Silent(), _batch()) == 0.0
+    assert synflow(Silent(), _batch(), log=True) == -math.inf
+    assert synflow(nn.Flatten(), _batch()) == 0.0
+
+
+def test_a_branch_multiplied_by_zero_gives_the_lowest_score():
+    class Cut(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(self.conv(x).mul(0.0).mean((2, 3)))
+
+    assert synflow(Cut(), _batch()) == 0.0
+    assert synflow(Cut(), _batch(), log=True) == -math.inf
+
+
+def test_overflow_is_the_lowest_rank_and_float64_reaches_further():
+    layers = [nn.Linear(4, 4, bias=False) for _ in range(10)]
+    network = nn.Sequential(nn.Flatten(), *layers)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.fill_(1e5)
+    batch = _batch(channels=1, size=2)
+    assert synflow(network, batch, dtype=torch.float32) == -math.inf
+    expected = math.log(10) + 10 * math.log(1e5) + 11 * math.log(4)
+    assert synflow(network, batch, log=True) == pytest.approx(expected, rel=1e-7)
+
+
+def test_the_network_is_left_as_found():
+    network = _network()
+    network[0].eval()
+    network[0][0].weight.requires_grad_(False)
+    network[1].register_forward_hook(lambda *_: None)
+    grad = torch.ones_like(network[-1].bias)
+    network[-1].bias.grad = grad
+    before = _state(network)
+    for bn in ("bypass", "keep"):
+        synflow(network, _batch(), bn=bn)
+        _assert_same_state(before, _state(network))
+    assert network[-1].bias.grad is grad
+    assert torch.equal(grad, torch.ones_like(grad))
+
+
+def test_the_network_is_left_as_found_when_scoring_fails():
+    network = nn.Sequential(_network(), nn.Linear(5, 2))  # three outputs into five inputs
+    before = _state(network)
+    with pytest.raises(RuntimeError, match="shapes cannot be multiplied"):
+        synflow(network, _batch())
+    _assert_same_state(before, _state(network))
+
+
+def test_it_scores_where_gradients_are_off():
+    network, batch = _network(), _batch()
+    expected = synflow(network, batch)
+    with torch.no_grad():
+        assert synflow(network, batch) == expected
+    with torch.inference_mode():
+        assert synflow(network, batch) == expected
+
+
+def test_the_plugin_declares_the_class_and_its_options():
+    assert isinstance(plugin, Plugin)
+    assert plugin.load_implementation() is Synflow
+    network, batch = _network(), _batch()
+    score = Synflow(SynflowOptions(log=True)).score(network, batch)
+    assert score == synflow(network, batch, log=True)
+    assert not Synflow.needs_data
+    assert not Synflow.needs_labels
+
+
+def test_an_unknown_way_with_batch_normalisation_is_refused():
+    with pytest.raises(ValidationError, match="'bypass' or 'keep'"):
+        SynflowOptions(bn="drop")
+    with pytest.raises(ValueError, match=r"'bypass' or 'keep'; got 'drop'"):
+        synflow(_network(), _batch(), bn="drop")
