@@ -23,6 +23,13 @@ if TYPE_CHECKING:
     )
     from balenas_core.registry import Registry
 
+LOAD_ERRORS = (Exception, SystemExit)
+"""What foreign code may raise without ending the program: a plugin that calls ``sys.exit`` at
+import is broken, a user who presses Ctrl-C is not."""
+
+RUN_TIME = "(run time)"
+"""Stands for the distribution of what was registered in this process."""
+
 hookspec = pluggy.HookspecMarker("balenas")
 hookimpl = pluggy.HookimplMarker("balenas")
 
@@ -64,15 +71,26 @@ class HookFailure:
     name: str
     distribution: str
     hook: str | None
-    error: Exception
+    error: BaseException
+
+    @property
+    def reason(self) -> str:
+        """What went wrong, and where."""
+        where = f"in {self.hook}" if self.hook else "while loading"
+        return f"{where}: {type(self.error).__name__}: {self.error}"
+
+    @property
+    def remedy(self) -> str:
+        """What to do about it."""
+        if self.distribution == RUN_TIME:
+            return "Correct the code that registered it."
+        return f"Update it, or remove it with 'pip uninstall {self.distribution}'."
 
     def __str__(self) -> str:
         """One line with name, distribution, reason and remedy."""
-        where = f"in {self.hook}" if self.hook else "while loading"
         return (
-            f"hook plugin {self.name!r} (from {self.distribution}) failed {where}: "
-            f"{type(self.error).__name__}: {self.error}. It is switched off; update it, or remove "
-            f"it with 'pip uninstall {self.distribution}'."
+            f"hook plugin {self.name!r} (from {self.distribution}) failed {self.reason}. "
+            f"It is switched off. {self.remedy}"
         )
 
 
@@ -93,7 +111,7 @@ class Hooks:
         try:
             plugin = entry_point.load()
             self.register(plugin, name=f"{distribution}:{entry_point.name}")
-        except Exception as error:
+        except LOAD_ERRORS as error:
             self._record(HookFailure(entry_point.name, distribution, None, error))
 
     def register(self, plugin: object, name: str | None = None) -> None:
@@ -114,15 +132,16 @@ class Hooks:
 
     def call(self, hook: str, **arguments: Any) -> None:
         """Call ``hook`` of every plugin; one that raises is recorded and switched off."""
-        for plugin in self._manager.get_plugins():
+        # list_name_plugin, not get_plugins: the order of a set is not the order of registration.
+        for _, plugin in self._manager.list_name_plugin():
             others = [other for other in self._manager.get_plugins() if other is not plugin]
             try:
                 self._manager.subset_hook_caller(hook, others)(**arguments)
-            except Exception as error:
+            except LOAD_ERRORS as error:
                 name = self._manager.get_name(plugin) or repr(plugin)
                 distribution, _, short = name.rpartition(":")
                 self._manager.unregister(plugin)
-                self._record(HookFailure(short, distribution or "(run time)", hook, error))
+                self._record(HookFailure(short, distribution or RUN_TIME, hook, error))
 
     def _record(self, failure: HookFailure) -> None:
         self.failures.append(failure)

@@ -49,6 +49,9 @@ class Plugin:
         needs: Kind -> capabilities that the partner of that kind must provide, such as
             ``{"distribution": ("gaussian",)}``.
         defaults: Kind -> name of the partner to take when the user names none.
+        status: ``"package.module:function"`` of a function without arguments that says how the
+            plugin runs here, such as which compiled kernels it found: one line of text, or a
+            mapping of text to text. Shown by ``balenas plugins info`` and ``balenas doctor``.
 
     Example:
         >>> plugin = Plugin(
@@ -69,6 +72,7 @@ class Plugin:
     provides: tuple[str, ...] = ()
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
+    status: str | None = None
 
     def load_implementation(self) -> Any:
         """Import and return what ``implementation`` names.
@@ -79,5 +83,25 @@ class Plugin:
         """
         if not isinstance(self.implementation, str):
             return self.implementation
-        module, _, attribute = self.implementation.partition(":")
-        return getattr(importlib.import_module(module), attribute)
+        return _resolve(self.implementation)
+
+    def load_status(self) -> dict[str, str]:
+        """Call ``status`` and return what it says; one line of text has the key ``""``.
+
+        Raises:
+            Exception: Whatever importing or calling it raises.
+            TypeError: It returned neither text nor a mapping.
+        """
+        if self.status is None:
+            return {}
+        answer = _resolve(self.status)()
+        if isinstance(answer, str):
+            return {"": answer}
+        if isinstance(answer, Mapping):
+            return {str(key): str(value) for key, value in answer.items()}
+        raise TypeError(f"{self.status} must return text or a mapping; got {answer!r}")
+
+
+def _resolve(target: str) -> Any:
+    module, _, attribute = target.partition(":")
+    return getattr(importlib.import_module(module), attribute)

@@ -19,7 +19,7 @@ from typing import Any
 
 from balenas_core._suggest import did_you_mean
 from balenas_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
-from balenas_core.hooks import Hooks
+from balenas_core.hooks import LOAD_ERRORS, RUN_TIME, Hooks
 from balenas_core.plugin import API_VERSION, GROUPS, HOOKS_GROUP, Plugin
 
 DISABLE_VARIABLE = "BALENAS_DISABLE_PLUGINS"
@@ -61,7 +61,7 @@ class PluginRef:
             source = self._source
             plugin = source.load() if isinstance(source, metadata.EntryPoint) else source
             _check_declaration(plugin, self.kind)
-        except Exception as error:
+        except LOAD_ERRORS as error:
             raise self._load_error(error) from error
         assert isinstance(plugin, Plugin)
         return plugin
@@ -75,21 +75,36 @@ class PluginRef:
         plugin = self.load()
         try:
             return plugin.load_implementation()
-        except Exception as error:
+        except LOAD_ERRORS as error:
             raise self._load_error(error) from error
 
-    def _load_error(self, error: Exception) -> PluginLoadError:
-        is_installed = isinstance(self._source, metadata.EntryPoint)
-        remedy = (
+    @property
+    def remedy(self) -> str:
+        """What to do when the plugin does not work."""
+        if not isinstance(self._source, metadata.EntryPoint):
+            return "Correct the call that registered it."
+        return (
             f"Update it with 'pip install -U {self.distribution}', "
             f"or remove it with 'pip uninstall {self.distribution}'."
-            if is_installed
-            else "Correct the call that registered it."
         )
+
+    def _load_error(self, error: BaseException) -> PluginLoadError:
+        origin = f"{self.distribution} {self.version}".strip()
         return PluginLoadError(
-            f"{self.kind} plugin {self.name!r} ({self.target}, from {self.distribution} "
-            f"{self.version}) failed to load: {type(error).__name__}: {error}. {remedy}"
+            f"{self.kind} plugin {self.name!r} ({self.target}, from {origin}) failed to load: "
+            f"{type(error).__name__}: {error}. {self.remedy}"
         )
+
+
+@dataclass(frozen=True, slots=True)
+class HookRef:
+    """An installed hook plugin known by its metadata alone."""
+
+    name: str
+    distribution: str
+    version: str
+    target: str
+    is_disabled: bool
 
 
 def _check_declaration(plugin: object, kind: str) -> None:
@@ -138,9 +153,9 @@ class Registry:
             if self._use_entry_points:
                 disabled = _disabled_names()
                 for entry_point in metadata.entry_points(group=HOOKS_GROUP):
-                    distribution = _distribution(entry_point)
-                    if not _is_disabled(entry_point.name, distribution.name, disabled):
-                        hooks.load(entry_point, distribution.name)
+                    distribution, _ = _origin(entry_point)
+                    if not _is_disabled(entry_point.name, distribution, disabled):
+                        hooks.load(entry_point, distribution)
             hooks.call("balenas_register", registry=self)
         return self._hooks
 
@@ -152,7 +167,7 @@ class Registry:
         """
         kind = getattr(plugin, "kind", "unknown")
         target = repr(getattr(plugin, "implementation", plugin))
-        ref = PluginRef(kind, name, "(run time)", "", target, False, plugin)
+        ref = PluginRef(kind, name, RUN_TIME, "", target, False, plugin)
         if kind not in GROUPS:
             raise PluginLoadError(
                 f"cannot register {name!r}: kind must be one of {', '.join(GROUPS)}; got {kind!r}."
@@ -172,6 +187,26 @@ class Registry:
     def hook_entry_points(self) -> list[metadata.EntryPoint]:
         """Return the installed hook plugins, importing none."""
         return list(metadata.entry_points(group=HOOKS_GROUP)) if self._use_entry_points else []
+
+    def hook_refs(self) -> list[HookRef]:
+        """Return the installed hook plugins, importing none."""
+        disabled = _disabled_names()
+        refs = []
+        for entry_point in self.hook_entry_points():
+            name, (distribution, version) = entry_point.name, _origin(entry_point)
+            off = _is_disabled(name, distribution, disabled)
+            refs.append(HookRef(name, distribution, version, entry_point.value, off))
+        return sorted(refs, key=lambda ref: (ref.name, ref.distribution))
+
+    def rivals(self, ref: PluginRef) -> list[PluginRef]:
+        """Return the other usable plugins of the same kind and name; not empty is a conflict."""
+        if ref.is_disabled:
+            return []
+        return [
+            other
+            for other in self._match(ref.kind, ref.name)
+            if other is not ref and not other.is_disabled
+        ]
 
     def find(self, kind: str, name: str) -> PluginRef:
         """Return the plugin called ``name`` or ``distribution:name``.
@@ -248,21 +283,25 @@ def _is_disabled(name: str, distribution: str, disabled: frozenset[str]) -> bool
 def _installed_ref(
     kind: str, entry_point: metadata.EntryPoint, disabled: frozenset[str]
 ) -> PluginRef:
-    distribution = _distribution(entry_point)
+    distribution, version = _origin(entry_point)
     return PluginRef(
         kind,
         entry_point.name,
-        distribution.name,
-        distribution.version,
+        distribution,
+        version,
         entry_point.value,
-        _is_disabled(entry_point.name, distribution.name, disabled),
+        _is_disabled(entry_point.name, distribution, disabled),
         entry_point,
     )
 
 
-def _distribution(entry_point: metadata.EntryPoint) -> metadata.Distribution:
-    assert entry_point.dist is not None, "entry_points() always sets dist"
-    return entry_point.dist
+def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
+    distribution = entry_point.dist
+    assert distribution is not None, "entry_points() always sets dist"
+    # An interrupted install leaves a metadata folder without METADATA.
+    if distribution.metadata is None or "Name" not in distribution.metadata:
+        return "(unknown)", ""
+    return distribution.name, distribution.version
 
 
 @cache
