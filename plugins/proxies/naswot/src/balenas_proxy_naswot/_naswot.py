@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 
-from balenas_core.probing import batch_for, preserved
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
+from balenas_core.proxy import Batch
 from balenas_proxy_naswot import NaswotOptions
 
 _EXACT_IN_FLOAT32 = 2**24  # counts beyond this are not all float32 numbers
@@ -72,29 +73,30 @@ def naswot(network: nn.Module, batch: Batch, *, layers: Literal["relu", "name"] 
     """
     if layers not in ("relu", "name"):
         raise ValueError(f"`layers` must be 'relu' or 'name'; got {layers!r}")
-    batch = batch_for(network, batch)
-    size = len(batch.images)
-    kernel = torch.zeros((size, size), dtype=torch.float64, device=batch.images.device)
+    return score_pass(network, batch, lambda run: _attach(run, layers), gradients=False)
+
+
+def _attach(run: NetworkPass, layers: str) -> Callable[[], float]:
+    kernels: list[Tensor] = []
 
     def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        kernel.add_(code_kernel(inputs[0] > 0))
+        kernel = code_kernel(inputs[0].detach() > 0)
+        # One running sum, not a list: a deep network has hundreds of ReLUs.
+        kernels[:] = [kernels[0] + kernel if kernels else kernel]
 
-    with preserved(network), torch.no_grad():
-        network.train()
-        for module in network.modules():
-            by_name = layers == "name" and "ReLU" in type(module).__name__
-            if isinstance(module, nn.ReLU) or by_name:
-                module.register_forward_pre_hook(add)
-        network(batch.images)
-    return log_determinant(kernel)
+    for module in run.network.modules():
+        by_name = layers == "name" and "ReLU" in type(module).__name__
+        if isinstance(module, nn.ReLU) or by_name:
+            module.register_forward_pre_hook(add)
+    return lambda: log_determinant(kernels[0]) if kernels else -math.inf
 
 
-class Naswot(Proxy):
+class Naswot(PassProxy):
     """The ``naswot`` proxy; see ``naswot``."""
 
     def __init__(self, options: NaswotOptions) -> None:
         self._options = options
 
-    def score(self, network: nn.Module, batch: Batch) -> float:
-        """Return the log-determinant of the activation codes' kernel."""
-        return naswot(network, batch, layers=self._options.layers)
+    def attach(self, run: NetworkPass) -> Callable[[], float]:
+        """Collect the codes of the ReLUs."""
+        return _attach(run, self._options.layers)

@@ -1,0 +1,10 @@
+from balenas_core.testing import ProxyConformance
+
+
+class TestSynflow(ProxyConformance):
+    plugin_name = "synflow"
+
+
+class TestSynflowWithBatchNormalisation(ProxyConformance):
+    plugin_name = "synflow"
+    options = {"bn": "keep", "log": True}  # noqa: RUF012
