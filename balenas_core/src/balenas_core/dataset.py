@@ -17,7 +17,9 @@ class Images(Protocol):
     ``labels`` is known without reading an image, so that splits can be stratified and checked.
     """
 
-    labels: NDArray[np.int64]
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """`n` class numbers."""
 
     def __len__(self) -> int:
         """Return the number of images."""

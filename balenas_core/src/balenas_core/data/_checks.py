@@ -1,0 +1,177 @@
+"""Checks of images and labels, each ending in one message with the fix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from balenas_core.dataset import ImageDataset
+from balenas_core.errors import DataError
+
+MAX_CHANNELS = 4
+"""More channels than this are taken for a wrong order of the axes."""
+
+
+def check_pixels(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    """Return images as `n x height x width x channels`-dim uint8 array.
+
+    Grey images may lack the last axis. Floats in 0..1 are rounded to 256 levels; integers in
+    0..255 are converted.
+
+    Args:
+        name: What to call the array in messages.
+        pixels: The images.
+
+    Raises:
+        DataError: The shape, type or range is wrong.
+    """
+    if pixels.ndim == 3:
+        pixels = pixels[..., np.newaxis]
+    if pixels.ndim != 4:
+        raise DataError(
+            f"{name} must be images x height x width x channels, or images x height x width for "
+            f"grey images; got shape {pixels.shape}."
+        )
+    if 0 in pixels.shape:
+        raise DataError(f"{name} is empty: shape {pixels.shape}. Give it at least one image.")
+    if pixels.shape[-1] > MAX_CHANNELS:
+        hint = (
+            f" The channels seem to come first: store {name}.transpose(0, 2, 3, 1)."
+            if pixels.shape[1] <= MAX_CHANNELS
+            else " Store 1 (grey) or 3 (colour) channels last."
+        )
+        raise DataError(
+            f"{name} must have at most {MAX_CHANNELS} channels in its last axis; got shape "
+            f"{pixels.shape}.{hint}"
+        )
+    return _as_uint8(name, pixels)
+
+
+def _as_uint8(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8:
+        return pixels
+    if not np.issubdtype(pixels.dtype, np.integer) and not np.issubdtype(pixels.dtype, np.floating):
+        raise DataError(
+            f"{name} must hold uint8 pixels; got dtype {pixels.dtype}. Store "
+            f"{name}.astype('uint8') with values in 0..255."
+        )
+    is_float = bool(np.issubdtype(pixels.dtype, np.floating))
+    if is_float and not np.isfinite(pixels).all():
+        bad = int(np.flatnonzero(~np.isfinite(pixels).all(axis=(1, 2, 3)))[0])
+        raise DataError(
+            f"{name} holds NaN or infinite pixels, first in image {bad}. Remove such images, or "
+            f"replace the values with np.nan_to_num({name})."
+        )
+    low, high = pixels.min(), pixels.max()
+    limit = 1 if is_float else 255
+    if low < 0 or high > limit:
+        advice = (
+            "scale them to 0..1, or store uint8 pixels: normalisation is done here"
+            if is_float
+            else f"store {name}.clip(0, 255).astype('uint8')"
+        )
+        raise DataError(
+            f"{name} holds {pixels.dtype} pixels from {low} to {high}; expected 0..{limit}. To "
+            f"correct this, {advice}."
+        )
+    scaled = np.rint(pixels * 255.0) if is_float else pixels
+    return scaled.astype(np.uint8)
+
+
+def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.int64]:
+    """Return labels as `images`-dim int64 array of numbers from 0.
+
+    Args:
+        name: What to call the array in messages.
+        labels: The labels.
+        images: Number of images that they belong to.
+
+    Raises:
+        DataError: The shape or type is wrong, or a label is negative.
+    """
+    if labels.ndim != 1:
+        hint = f" Store {name}.squeeze()." if labels.size == images else ""
+        if labels.ndim == 2 and labels.shape[0] == images and labels.shape[1] > 1:
+            hint = f" For one-hot labels, store {name}.argmax(1)."
+        raise DataError(
+            f"{name} must have one axis, one class number per image; got shape "
+            f"{labels.shape}.{hint}"
+        )
+    if len(labels) != images:
+        raise DataError(
+            f"{name} has {len(labels)} labels for {images} images. Give every image one label."
+        )
+    if not np.issubdtype(labels.dtype, np.integer):
+        raise DataError(
+            f"{name} must hold integer class numbers; got dtype {labels.dtype}"
+            f"{_example(labels)}. Store {name}.astype('int64')."
+        )
+    if len(labels) and labels.min() < 0:
+        raise DataError(
+            f"{name} holds the negative label {labels.min()}, first at image "
+            f"{int(labels.argmin())}. Classes are numbered from 0."
+        )
+    return labels.astype(np.int64)
+
+
+def _example(labels: NDArray[Any]) -> str:
+    return f" such as {labels[0]!r}" if len(labels) else ""
+
+
+def check_dataset(dataset: ImageDataset) -> None:
+    """Check what a search relies on, from labels and names alone: no image is read.
+
+    Raises:
+        DataError: A class has no training image, there is only one class, a label is out of
+            range, or names are missing or not unique.
+    """
+    name, classes = dataset.name, dataset.num_classes
+    if len(dataset.train) == 0:
+        raise DataError(f"{name} has no training images.")
+    check_class_names(name, dataset.class_names)
+    parts = [("training", dataset.train)]
+    if dataset.test is not None:
+        parts.append(("test", dataset.test))
+    for part, images in parts:
+        labels = check_labels(f"{name}: {part} labels", images.labels, images=len(images))
+        if len(labels) and labels.max() >= classes:
+            raise DataError(
+                f"{name}: {part} label {labels.max()} of image {int(labels.argmax())} is out of "
+                f"range 0..{classes - 1}: there are {classes} classes. Correct the label, or name "
+                "the missing classes."
+            )
+    _check_classes_present(dataset)
+
+
+def check_class_names(name: str, class_names: Sequence[str]) -> None:
+    """Check that there are at least two classes, each with a name of its own.
+
+    Raises:
+        DataError: There are fewer classes, or two have one name.
+    """
+    if len(class_names) < 2:
+        raise DataError(
+            f"{name} has only one class ({', '.join(map(repr, class_names)) or 'none'}); a search "
+            "needs at least two classes to tell apart."
+        )
+    repeated = sorted({c for c in class_names if list(class_names).count(c) > 1})
+    if repeated:
+        raise DataError(f"{name} has two classes called {repeated[0]!r}; give each its own name.")
+
+
+def _check_classes_present(dataset: ImageDataset) -> None:
+    counts = np.bincount(dataset.train.labels, minlength=dataset.num_classes)
+    absent = np.flatnonzero(counts == 0)
+    if not len(absent):
+        return
+    names = ", ".join(f"{i} ({dataset.class_names[i]})" for i in absent[:5])
+    more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
+    hint = (
+        " The labels seem to be numbered from 1: subtract 1."
+        if absent.tolist() == [0]
+        else " Add images of it, or number the classes without gaps."
+    )
+    raise DataError(f"{dataset.name} has no training image of class {names}{more}.{hint}")

@@ -1,0 +1,249 @@
+"""Batches whose order and augmentation depend on seed, epoch and image alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from balenas_core.data._images import ImagePart
+from balenas_core.errors import DataError
+from balenas_core.proxy import Batch
+from balenas_core.random import derive_seed, generator
+
+_Key = tuple[int, int]
+"""(epoch, position in the part)."""
+
+_Read = tuple[Tensor, Tensor] | DataError
+
+
+class BatchLoader:
+    """Batches of one part of a dataset.
+
+    The order of the images is a function of (seed, epoch), and what a random transform does to
+    an image is one of (seed, epoch, index of the image in its source). So batches depend
+    neither on the number of workers nor on what was loaded before: a run that is resumed in
+    the middle of an epoch gets exactly the remaining ones. Torch's global generator is seeded
+    around each image and restored after it; transforms must draw from no other.
+
+    One iteration is open at a time: a new one ends the one before. Worker processes start with
+    the first iteration and live until ``close``, or until the loader is garbage.
+
+    Args:
+        part: The images.
+        batch_size: Images per batch.
+        seed: Of the order and the transforms.
+        workers: Processes that load images; 0 loads in this process, which is faster for
+            images in memory.
+        shuffle: Whether every epoch has an order of its own; otherwise the part's order.
+        drop_last: Whether to leave out the last batch of an epoch if it is smaller than the
+            others (in a shuffled epoch, other images each time).
+
+    Raises:
+        DataError: The part has no images, or fewer than a batch with ``drop_last``.
+        ValueError: ``batch_size`` or ``workers`` is out of range.
+
+    Example:
+        >>> loader = BatchLoader(parts.train, batch_size=64, seed=0)  # doctest: +SKIP
+        >>> for batch in loader.iterate(epoch=0):  # doctest: +SKIP
+        ...     train(batch.images, batch.labels)
+    """
+
+    def __init__(
+        self,
+        part: ImagePart,
+        *,
+        batch_size: int,
+        seed: int,
+        workers: int = 0,
+        shuffle: bool = True,
+        drop_last: bool = True,
+    ) -> None:
+        if batch_size < 1:
+            raise ValueError(f"batch size must be at least 1; got {batch_size}")
+        if workers < 0:
+            raise ValueError(f"number of workers must be at least 0; got {workers}")
+        if len(part) < (batch_size if drop_last else 1):
+            raise DataError(
+                f"{part.name} has {len(part)} images, fewer than a batch of {batch_size}. Set "
+                f"training.batch_size to at most {max(len(part), 1)}, or add images."
+            )
+        self.part = part
+        self.batch_size = batch_size
+        self._seed = seed
+        self._workers = workers
+        self._shuffle = shuffle
+        full, rest = divmod(len(part), batch_size)
+        self.steps_per_epoch = full + (rest > 0 and not drop_last)
+        self._keys = _Keys()
+        self._loader: DataLoader[_Read] | None = None
+        self._iterator: Iterator[_Read] | None = None
+        self._serial = 0
+
+    def iterate(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
+        """Return the batches of one epoch, from batch ``start_step`` on.
+
+        Raises:
+            DataError: (while iterating) An image cannot be read, or a worker died.
+            ValueError: ``epoch`` or ``start_step`` is out of range.
+        """
+        if epoch < 0 or not 0 <= start_step <= self.steps_per_epoch:
+            raise ValueError(
+                f"epoch must be at least 0 and start_step in 0..{self.steps_per_epoch}; got "
+                f"{epoch=}, {start_step=}"
+            )
+        return self._open(self._epoch_keys(epoch, start_step))
+
+    def endless(self, start_step: int = 0) -> Iterator[Batch]:
+        """Return the batches of epochs 0, 1, 2, ... one after the other, without end.
+
+        Batch ``k`` is batch ``k % steps_per_epoch`` of ``iterate(k // steps_per_epoch)``.
+
+        Args:
+            start_step: Number of batches to leave out at the start.
+
+        Raises:
+            DataError: (while iterating) An image cannot be read, or a worker died.
+            ValueError: ``start_step`` is negative.
+        """
+        if start_step < 0:
+            raise ValueError(f"start_step must be at least 0; got {start_step}")
+        return self._open(self._endless_keys(start_step))
+
+    def close(self) -> None:
+        """End the open iteration and the worker processes; a later iteration starts new ones."""
+        self._serial += 1
+        # The worker processes end when the last reference to torch's iterator goes.
+        self._iterator = None
+        self._loader = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _epoch_keys(self, epoch: int, start_step: int) -> Iterator[list[_Key]]:
+        count = len(self.part)
+        if self._shuffle:
+            random = generator(self._seed, "order", epoch)
+            order = torch.randperm(count, generator=random).tolist()
+        else:
+            order = list(range(count))
+        for step in range(start_step, self.steps_per_epoch):
+            first = step * self.batch_size
+            yield [(epoch, position) for position in order[first : first + self.batch_size]]
+
+    def _endless_keys(self, start_step: int) -> Iterator[list[_Key]]:
+        epoch, step = divmod(start_step, self.steps_per_epoch)
+        while True:
+            yield from self._epoch_keys(epoch, step)
+            epoch, step = epoch + 1, 0
+
+    def _open(self, keys: Iterator[list[_Key]]) -> Iterator[Batch]:
+        if self._loader is None:
+            self._loader = DataLoader(
+                _Reader(self.part, self._seed),
+                batch_sampler=self._keys,
+                num_workers=self._workers,
+                collate_fn=_as_is,
+                persistent_workers=self._workers > 0,
+                # Without one, opening an iterator draws from the global generator.
+                generator=torch.Generator(),
+            )
+        self._serial += 1
+        self._keys.next = keys
+        self._iterator = iter(self._loader)
+        return _Batches(self, self._serial)
+
+    def _read(self, serial: int) -> Batch:
+        if serial != self._serial or self._iterator is None:
+            raise RuntimeError(
+                f"this iteration over {self.part.name} was ended by a later one, or by close(); "
+                "use a loader of its own for each simultaneous iteration"
+            )
+        try:
+            read = next(self._iterator)
+        except RuntimeError as error:
+            if not str(error).startswith("DataLoader worker (pid"):
+                raise
+            self.close()
+            raise DataError(
+                f"a process that loads {self.part.name} died: {error} The usual cause is memory: "
+                f"set training.workers lower (now {self._workers}); 0 uses no extra processes."
+            ) from error
+        if isinstance(read, DataError):
+            self.close()
+            raise read
+        return Batch(*read)
+
+
+class _Batches:
+    """One iteration of a loader."""
+
+    def __init__(self, loader: BatchLoader, serial: int) -> None:
+        self._loader = loader
+        self._serial = serial
+
+    def __iter__(self) -> Self:
+        return self
+
+    def __next__(self) -> Batch:
+        return self._loader._read(self._serial)
+
+
+class _Keys:
+    """Sampler that hands torch's loader, and its living workers, the keys of each iteration."""
+
+    def __init__(self) -> None:
+        self.next: Iterator[list[_Key]] = iter(())
+
+    def __iter__(self) -> Iterator[list[_Key]]:
+        return self.next
+
+
+class _Reader(Dataset[_Read]):
+    """Reads whole batches, in a worker or in the main process."""
+
+    def __init__(self, part: ImagePart, seed: int) -> None:
+        self._part = part
+        self._seed = seed
+        self._labels = torch.from_numpy(part.labels)
+
+    def __getitems__(self, keys: list[_Key]) -> _Read:
+        # An error travels as a value: torch would wrap the worker's traceback into its message.
+        try:
+            images = self._images(keys)
+        except DataError as error:
+            return error
+        return images, self._labels[[position for _, position in keys]]
+
+    def _images(self, keys: list[_Key]) -> Tensor:
+        part = self._part
+        images = []
+        # Transforms work on the CPU, so its generator is the only one to set and to restore.
+        with torch.random.fork_rng(devices=()):
+            for epoch, position in keys:
+                index = int(part.indices[position])
+                torch.default_generator.manual_seed(derive_seed(self._seed, epoch, index))
+                images.append(part.transform(part.images[index]))
+        shapes = {tuple(image.shape) for image in images}
+        if len(shapes) > 1:
+            raise DataError(
+                f"images of {part.name} differ in shape after the transform: "
+                f"{', '.join(map(str, sorted(shapes)))}. Resize them to one shape."
+            )
+        return torch.stack(images)
+
+
+def _as_is(read: Any) -> Any:
+    return read

@@ -1,0 +1,119 @@
+"""Images from a NumPy file."""
+
+from __future__ import annotations
+
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.lib.npyio import NpzFile
+from numpy.typing import NDArray
+
+from balenas_core._suggest import did_you_mean
+from balenas_core.data._arrays import Labelled, array_dataset
+from balenas_core.data._checks import check_labels, check_pixels
+from balenas_core.data._options import NpzOptions
+from balenas_core.data._paths import existing
+from balenas_core.dataset import ImageDataset
+from balenas_core.errors import DataError
+
+REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+
+_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+
+
+def load(options: NpzOptions) -> ImageDataset:
+    """Load ``x_train, y_train, x_test, y_test`` and, if it is there, ``classes``.
+
+    Nothing in the file is unpickled. Other arrays are ignored. Normalisation constants are
+    those of the training images.
+
+    Raises:
+        DataError: The file is missing or damaged, an array is missing, or what is in it is not
+            images and labels.
+    """
+    path = existing(options.path, key="data.path")
+    arrays = _read(path)
+    train, test = (_labelled(path, arrays, part) for part in ("train", "test"))
+    classes = arrays.get("classes")
+    return array_dataset(
+        path.name,
+        options,
+        train=train,
+        test=test,
+        class_names=_numbers(train) if classes is None else _class_names(path, classes),
+    )
+
+
+def _read(path: Path) -> dict[str, NDArray[Any]]:
+    if path.is_dir():
+        raise DataError(
+            f"data.path: {path} is a folder; name an .npz file, or use 'image_folder' for a "
+            "folder of images."
+        )
+    try:
+        file = np.load(path, allow_pickle=False)
+    except _UNREADABLE as error:
+        raise _damaged(path, error) from error
+    if not isinstance(file, NpzFile):
+        raise DataError(
+            f"{path} holds one array; expected an .npz file with {', '.join(REQUIRED)}. Write it "
+            "with np.savez(path, x_train=..., ...)."
+        )
+    with file:
+        names = file.files
+        missing = [name for name in REQUIRED if name not in names]
+        if missing:
+            raise DataError(
+                f"{path} lacks {', '.join(missing)}.{did_you_mean(missing[0], names)} It has: "
+                f"{', '.join(names) or 'nothing'}."
+            )
+        wanted = [*REQUIRED, *(name for name in ("classes",) if name in names)]
+        return {name: _array(path, file, name) for name in wanted}
+
+
+def _array(path: Path, file: NpzFile, name: str) -> NDArray[Any]:
+    try:
+        array: NDArray[Any] = file[name]
+    except _UNREADABLE as error:
+        if "allow_pickle" in str(error) or "Object arrays" in str(error):
+            raise DataError(
+                f"{path}: {name} is an array of Python objects, which is not loaded because it "
+                f"could run code. Store {name} as numbers (names as np.array([...], dtype=str))."
+            ) from error
+        raise _damaged(path, error, name) from error
+    return array
+
+
+def _damaged(path: Path, error: BaseException, name: str = "") -> DataError:
+    if isinstance(error, PermissionError):
+        return DataError(f"{path} cannot be read: {error.strerror}. Check its permissions.")
+    what = f"{name} in {path}" if name else f"{path}"
+    reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if "pickle" in reason:
+        reason = "it is no .npz file"
+    return DataError(
+        f"{what} cannot be read, the file is damaged or no .npz file: {reason}. Copy or write it "
+        "again with np.savez."
+    )
+
+
+def _labelled(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Labelled:
+    x, y = f"x_{part}", f"y_{part}"
+    pixels = check_pixels(f"{path.name}: {x}", arrays[x])
+    return pixels, check_labels(f"{path.name}: {y}", arrays[y], images=len(pixels))
+
+
+def _numbers(train: Labelled) -> list[str]:
+    return [str(number) for number in range(int(train[1].max()) + 1)]
+
+
+def _class_names(path: Path, classes: NDArray[Any]) -> list[str]:
+    if classes.ndim != 1 or classes.dtype.kind not in "US":
+        raise DataError(
+            f"{path.name}: classes must be one axis of names; got shape {classes.shape} and dtype "
+            f"{classes.dtype}. Store np.array(['cat', 'dog', ...])."
+        )
+    return [str(name) for name in classes.astype(str)]

@@ -1,0 +1,88 @@
+"""Options of the dataset plugins. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field
+
+from balenas_core.options import PluginOptions
+
+_Positive = Annotated[float, Field(gt=0)]
+
+
+class ImageOptions(PluginOptions):
+    """Options that every image dataset has."""
+
+    augment: bool = Field(
+        default=True, description="Change training images at random; false for none at all."
+    )
+    cutout: int = Field(
+        default=0, ge=0, description="Side in pixels of the square that cutout masks; 0 for none."
+    )
+    mean: tuple[float, ...] | None = Field(
+        default=None, description="Mean per channel of pixels in 0..1, to subtract."
+    )
+    std: tuple[_Positive, ...] | None = Field(
+        default=None, description="Standard deviation per channel of pixels in 0..1, to divide by."
+    )
+
+
+class ArrayOptions(ImageOptions):
+    """Options of datasets whose images all have one size and fit in memory."""
+
+    padding: int | None = Field(
+        default=None,
+        ge=0,
+        description="Zero pixels added at each side before a random crop to the original size; "
+        "by default an eighth of the height.",
+    )
+    flip: bool = Field(default=True, description="Mirror every second training image.")
+
+
+class DigitsOptions(ArrayOptions):
+    """Options of ``digits``."""
+
+    flip: bool = Field(
+        default=False, description="Mirror every second training image; changes what digits mean."
+    )
+
+
+class CifarOptions(ArrayOptions):
+    """Options of ``cifar10`` and ``cifar100``."""
+
+    root: Path = Field(
+        default=Path("data"), description="Folder that holds, or will hold, the dataset."
+    )
+    download: bool = Field(default=False, description="Download what is missing into the root.")
+
+
+class NpzOptions(ArrayOptions):
+    """Options of ``npz``."""
+
+    path: Path = Field(
+        description="The .npz file: x_train and x_test of n x height x width x channels, uint8, "
+        "y_train and y_test of n class numbers, optionally classes (names)."
+    )
+
+
+class ImageFolderOptions(ImageOptions):
+    """Options of ``image_folder``."""
+
+    root: Path = Field(
+        description="Folder with one subfolder per class, or with train/ and test/ (or val/) that "
+        "have one subfolder per class each."
+    )
+    size: int = Field(default=64, ge=4, description="Height and width in pixels of the images.")
+    flip: bool = Field(default=True, description="Mirror every second training image.")
+    min_crop: float = Field(
+        default=0.08, gt=0, le=1, description="Smallest part of an image's area that a crop keeps."
+    )
+    test_fraction: float = Field(
+        default=0.2,
+        ge=0,
+        lt=1,
+        description="Part of every class that is held out when there is no test/ or val/; 0 for "
+        "none.",
+    )

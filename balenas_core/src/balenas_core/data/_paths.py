@@ -1,0 +1,42 @@
+"""Paths that a user typed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from balenas_core._suggest import did_you_mean
+from balenas_core.errors import DataError
+
+
+def existing(path: Path, *, key: str) -> Path:
+    """Return ``path`` with ``~`` expanded.
+
+    Args:
+        path: As typed.
+        key: The option it came from, for the message.
+
+    Raises:
+        DataError: There is no such file or folder; the message suggests a close one.
+    """
+    path = path.expanduser()
+    try:
+        path.stat()
+    except FileNotFoundError as error:
+        raise DataError(f"{key}: no such file or folder: {path}.{_nearest(path)}") from error
+    except OSError as error:
+        raise DataError(f"{key}: cannot access {path}: {error.strerror}.") from error
+    return path
+
+
+def _nearest(path: Path) -> str:
+    missing = path
+    while not missing.parent.exists():
+        missing = missing.parent
+    try:
+        siblings = [entry.name for entry in missing.parent.iterdir()]
+    except OSError:
+        siblings = []
+    hint = did_you_mean(missing.name, siblings)
+    if hint:
+        return hint
+    return f" {missing.parent.resolve()} exists, but nothing called {missing.name!r} is in it."
