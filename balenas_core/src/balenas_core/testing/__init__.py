@@ -1,0 +1,28 @@
+"""Conformance kit: what every plugin should pass, first-party and third-party alike.
+
+Subclass one class per plugin in a test module and give its name; pytest does the rest::
+
+    from balenas_core.testing import SearchSpaceConformance
+
+
+    class TestDarts(SearchSpaceConformance):
+        plugin_name = "darts"
+
+``options`` (a mapping, as in a configuration file) makes a plugin small enough for a test.
+"""
+
+from balenas_core.testing._components import (
+    DatasetConformance as DatasetConformance,
+    DistributionConformance as DistributionConformance,
+    OptimizerConformance as OptimizerConformance,
+    ProxyConformance as ProxyConformance,
+    SelectorConformance as SelectorConformance,
+)
+from balenas_core.testing._plugin import PluginConformance as PluginConformance
+from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
+from balenas_core.testing._toy import (
+    ToyArchitecture as ToyArchitecture,
+    ToyObjective as ToyObjective,
+    ToySpace as ToySpace,
+    toy_context as toy_context,
+)

@@ -1,0 +1,360 @@
+import json
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from balenas_core import Plugin, Registry, Search, SearchConfig
+from balenas_core._builtin import argmax, gaussian, local, point, random_choice
+from balenas_core.dataset import ImageDataset
+from balenas_core.errors import (
+    DataError,
+    DivergenceError,
+    IncompatiblePluginsError,
+    OutputError,
+    PluginLoadError,
+    RunExistsError,
+    UsageError,
+)
+from balenas_core.events import (
+    ArchitectureSelected,
+    EpochEnded,
+    RunFinished,
+    SearchFailed,
+    SearchStarted,
+    SelectionProgress,
+    StepEnded,
+)
+from balenas_core.hooks import hookimpl
+from balenas_core.optimizer import ArchitectureOptimizer
+from balenas_core.proxy import Proxy
+from balenas_core.testing import ToySpace
+from balenas_core.tracker import Tracker
+
+
+class _Images:
+    """Class 0 is dark and class 1 is bright: any network that sees the mean separates them."""
+
+    def __init__(self, count: int) -> None:
+        self.labels = np.arange(count) % 2
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        return torch.full((1, 4, 4), 200 if self.labels[index] else 20, dtype=torch.uint8)
+
+
+def _toy_data(options, count=64):
+    def to_float(image):
+        return image.float() / 255 - 0.5
+
+    return ImageDataset(
+        "toy", _Images(count), None, to_float, to_float, (1, 4, 4), ("dark", "bright")
+    )
+
+
+class _SGD(ArchitectureOptimizer):
+    """Plain gradient descent on the distribution."""
+
+    def __init__(self, options, *, distribution, dataset_size, generator):
+        self.distribution, self.dataset_size = distribution, dataset_size
+        self._generator = generator
+        self._sgd = torch.optim.SGD(distribution.parameters(), lr=0.1)
+
+    def step(self, objective):
+        self._sgd.zero_grad()
+        loss = objective(self.distribution.weights(self._generator))
+        loss.backward()
+        self._sgd.step()
+        return loss.item()
+
+    def state_dict(self):
+        return self._sgd.state_dict()
+
+    def load_state_dict(self, state):
+        self._sgd.load_state_dict(state)
+
+
+class _NoSupernet(_SGD):
+    uses_supernet = False
+
+    def step(self, objective):
+        raise AssertionError("must not be called")
+
+
+class _Parameters(Proxy):
+    def score(self, network, batch):
+        return float(sum(p.numel() for p in network.parameters()))
+
+
+def _plugin(kind, implementation, **fields):
+    return Plugin(kind=kind, summary="toy", api_version=1, implementation=implementation, **fields)
+
+
+@pytest.fixture
+def registry():
+    registry = Registry(use_entry_points=False)
+    for name, plugin in {
+        "toy": _plugin("space", ToySpace, provides=("supernet",)),
+        "sgd": _plugin("optimizer", _SGD, defaults={"distribution": "point"}),
+        "gaussian_sgd": _plugin(
+            "optimizer",
+            _SGD,
+            needs={"distribution": ("gaussian",)},
+            defaults={"distribution": "gaussian"},
+        ),
+        "lazy": _plugin("optimizer", _NoSupernet, defaults={"distribution": "point"}),
+        "size": _plugin("proxy", _Parameters),
+        "data": _plugin("dataset", _toy_data),
+        "point": point,
+        "gaussian": gaussian,
+        "argmax": argmax,
+        "random": random_choice,
+        "local": local,
+    }.items():
+        registry.add(name, plugin)
+    return registry
+
+
+@pytest.fixture
+def make(registry):
+    def config(**changes):
+        training = {"epochs": 2, "batch_size": 8, "lr": 0.1, **changes.pop("training", {})}
+        values = {"space": "toy", "optimizer": "sgd", "selector": "argmax", "data": "data"}
+        return SearchConfig.model_validate(
+            {**values, "training": training, **changes}, context={"registry": registry}
+        )
+
+    return config
+
+
+def _run(registry, config, listeners=()):
+    return Search(config, registry=registry, listeners=listeners).run()
+
+
+def test_a_search_learns_to_classify(registry, make):
+    result = _run(registry, make(training={"epochs": 8}))
+    assert result.metrics[-1]["validation_accuracy"] == 100.0
+    assert result.metrics[-1]["train_loss"] < result.metrics[0]["train_loss"]
+    assert result.architecture in {
+        ToySpace().parse(text) for text in ("skip-skip", "skip-conv", "conv-skip", "conv-conv")
+    }
+
+
+def test_one_seed_gives_one_result_and_another_seed_another(registry, make):
+    def trace(seed):
+        result = _run(registry, make(seed=seed))
+        return [{k: v for k, v in m.items() if k != "seconds"} for m in result.metrics]
+
+    assert trace(0) == trace(0)
+    assert trace(0) != trace(1)
+
+
+def test_the_global_generator_neither_influences_a_search_nor_is_moved_by_it(registry, make):
+    torch.manual_seed(1)
+    first = _run(registry, make()).metrics[-1]["train_loss"]
+    torch.manual_seed(2)
+    before = torch.get_rng_state()
+    assert _run(registry, make()).metrics[-1]["train_loss"] == first
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_events_come_in_order(registry, make):
+    events = []
+    _run(registry, make(selector={"name": "size", "draws": 3}), [events.append])
+    kinds = [type(event) for event in events if not isinstance(event, SelectionProgress)]
+    epoch = [StepEnded] * 4 + [EpochEnded]
+    assert kinds == [SearchStarted, *epoch, *epoch, ArchitectureSelected, RunFinished]
+
+
+def test_proxies_rank_the_draws_and_the_table_is_stored(registry, make, tmp_path):
+    result = _run(registry, make(selector={"name": "size", "draws": 40}, output=tmp_path / "run"))
+    assert str(result.architecture) == "conv-conv"
+    stored = json.loads((tmp_path / "run" / "result.json").read_text())
+    assert stored["architecture"] == "conv-conv"
+    assert [c["rank"] for c in stored["candidates"]] == list(
+        range(1, len(stored["candidates"]) + 1)
+    )
+    assert sum(c["is_argmax"] for c in stored["candidates"]) == 1
+
+
+def test_a_run_directory_holds_what_was_asked_and_what_was_found(registry, make, tmp_path):
+    config = make(output=tmp_path / "run")
+    result = _run(registry, config)
+    files = {path.name for path in (tmp_path / "run").iterdir()}
+    assert files == {
+        "checkpoint.pt",
+        "config.yaml",
+        "environment.json",
+        "metrics.jsonl",
+        "result.json",
+    }
+    lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
+    assert result.run == tmp_path / "run"
+
+
+def test_the_checkpoint_is_plain_data_of_the_last_epoch(registry, make, tmp_path):
+    _run(registry, make(output=tmp_path / "run"))
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["epochs_done"] == 2
+    assert set(state) >= {"supernet", "distribution", "optimizer", "sgd", "scheduler", "generator"}
+
+
+def test_an_existing_run_is_refused_before_any_work(registry, make, tmp_path):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("")
+    events = []
+    with pytest.raises(RunExistsError, match="already holds a run"):
+        _run(registry, make(output=tmp_path / "run"), [events.append])
+    assert events == []
+
+
+def test_an_output_that_cannot_be_written_leaves_nothing(registry, make, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError):
+        _run(registry, make(output=tmp_path / "file" / "run"))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_divergence_names_the_step_and_keeps_the_last_good_state(registry, make, tmp_path):
+    events = []
+
+    def poison(event):
+        events.append(event)
+        if isinstance(event, StepEnded) and (event.epoch, event.step) == (1, 1):
+            for parameter in search_supernet():
+                parameter.data.fill_(math.nan)
+
+    def search_supernet():
+        import gc
+
+        from balenas_core.testing._toy import ToySupernet
+
+        return [p for o in gc.get_objects() if isinstance(o, ToySupernet) for p in o.parameters()]
+
+    with pytest.raises(DivergenceError, match=r"epoch 1, step 2: .* is nan\. Lower training\.lr"):
+        _run(registry, make(output=tmp_path / "run"), [poison])
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["epochs_done"] == 1
+    assert all(value.isfinite().all() for value in state["supernet"].values())
+    assert isinstance(events[-1], SearchFailed)
+    assert not (tmp_path / "run" / "result.json").exists()
+
+
+@pytest.mark.parametrize("weights_at", ["mean", "sample"])
+def test_weights_are_trained_where_the_config_says(registry, make, weights_at, monkeypatch):
+    from balenas_core.distributions import GaussianDistribution
+
+    calls = []
+    sample = GaussianDistribution.weights
+    monkeypatch.setattr(
+        GaussianDistribution, "weights", lambda self, g: calls.append(1) or sample(self, g)
+    )
+    config = make(optimizer="gaussian_sgd", training={"epochs": 1, "weights_at": weights_at})
+    _run(registry, config)
+    assert len(calls) == {"mean": 4, "sample": 8}[weights_at]
+
+
+def test_warm_up_epochs_leave_the_distribution_alone(registry, make):
+    metrics = _run(registry, make(training={"epochs": 2, "warmup_epochs": 1})).metrics
+    assert metrics[0]["validation_loss"] is None
+    assert metrics[1]["validation_loss"] is not None
+
+
+def test_an_optimizer_that_needs_no_supernet_trains_none(registry, make, tmp_path):
+    result = _run(registry, make(optimizer="lazy", output=tmp_path / "run"))
+    assert result.metrics == ()
+    assert result.validation_accuracy is None
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64", "bfloat16"])
+def test_every_precision_runs(registry, make, precision):
+    assert math.isfinite(_run(registry, make(precision=precision)).metrics[-1]["train_loss"])
+
+
+def test_threads_are_set_for_the_search_alone(registry, make):
+    before = torch.get_num_threads()
+    seen = []
+    _run(registry, make(threads=1), [lambda event: seen.append(torch.get_num_threads())])
+    assert set(seen) == {1}
+    assert torch.get_num_threads() == before
+
+
+def test_a_missing_device_is_a_usage_error(registry, make):
+    with pytest.raises(UsageError, match="device 'mps' is not available"):
+        _run(registry, make(device="mps"))
+
+
+def test_an_optimizer_and_a_distribution_that_do_not_fit_are_refused(make):
+    with pytest.raises((IncompatiblePluginsError, ValueError), match="provides 'gaussian'"):
+        make(optimizer="gaussian_sgd", distribution="point")
+
+
+def test_a_plugin_that_cannot_be_built_is_named(registry, make):
+    registry.add("broken", _plugin("proxy", lambda options, wrong: None))
+    with pytest.raises(PluginLoadError, match="proxy plugin 'broken'"):
+        _run(registry, make(selector="broken"))
+
+
+def test_a_batch_larger_than_a_part_is_a_data_error(registry, make):
+    with pytest.raises(DataError, match="batch"):
+        _run(registry, make(training={"batch_size": 64}))
+
+
+def test_a_tracker_that_raises_is_switched_off_and_the_search_goes_on(registry, make, caplog):
+    calls = []
+
+    class Broken(Tracker):
+        def __init__(self, options):
+            pass
+
+        def handle(self, event):
+            calls.append(event)
+            raise RuntimeError("no server")
+
+    registry.add("broken", _plugin("tracker", Broken))
+    _run(registry, make(trackers=["broken"]))
+    assert len(calls) == 1
+    assert "tracker 'broken' failed and is switched off: no server" in caplog.text
+
+
+def test_hook_plugins_see_the_life_cycle_and_one_that_raises_hurts_no_other(registry, make, caplog):
+    seen = []
+
+    class Good:
+        @hookimpl
+        def balenas_epoch_ended(self, event):
+            seen.append(event.epoch)
+
+        @hookimpl
+        def balenas_run_finished(self, event):
+            seen.append(str(event.result.architecture))
+
+    class Bad:
+        @hookimpl
+        def balenas_epoch_ended(self):
+            raise ValueError("my fault")
+
+    registry.hooks.register(Bad(), name="acme:bad")
+    registry.hooks.register(Good())
+    result = _run(registry, make())
+    assert seen == [0, 1, str(result.architecture)]
+    assert [(f.name, f.distribution) for f in registry.hooks.failures] == [("bad", "acme")]
+    assert "my fault" in caplog.text
+
+
+def test_an_interrupt_is_told_to_listeners_and_passed_on(registry, make):
+    events = []
+
+    def interrupt(event):
+        events.append(event)
+        if isinstance(event, StepEnded):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        _run(registry, make(), [interrupt])
+    assert isinstance(events[-1], SearchFailed)
+    assert isinstance(events[-1].error, KeyboardInterrupt)
