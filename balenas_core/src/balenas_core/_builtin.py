@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
 
 from balenas_core.options import PluginOptions
 from balenas_core.plugin import Plugin
@@ -27,6 +29,53 @@ class PointOptions(PluginOptions):
     )
 
 
+class GumbelSoftmaxOptions(PluginOptions):
+    """Start, relaxation and temperature of the Gumbel-softmax distribution."""
+
+    initial_scale: float = Field(
+        default=1e-3, ge=0, description="Standard deviation of the random initial logits."
+    )
+    hard: bool = Field(
+        default=False,
+        description="Use one-hot weights in the forward pass and the gradient of the relaxed "
+        "ones in the backward pass (straight-through, GDAS): only chosen operations run.",
+    )
+    temperature_start: float = Field(
+        default=1.0, gt=0, description="Temperature in the first epoch."
+    )
+    temperature_end: float = Field(
+        default=0.33, gt=0, description="Temperature in the last epoch; at most the first one."
+    )
+    temperature_schedule: Literal["linear", "exponential"] = Field(
+        default="exponential", description="How the temperature goes from start to end."
+    )
+
+    @model_validator(mode="after")
+    def _temperature_falls(self) -> Self:
+        if self.temperature_end > self.temperature_start:
+            raise ValueError(
+                f"temperature_end ({self.temperature_end}) must be at most temperature_start "
+                f"({self.temperature_start})"
+            )
+        return self
+
+
+class DirichletOptions(PluginOptions):
+    """Start and anchor of the Dirichlet distribution."""
+
+    initial_scale: float = Field(
+        default=1e-3,
+        ge=0,
+        description="Standard deviation of the random initial parameters; 0 gives the uniform "
+        "distribution over the simplex.",
+    )
+    anchor: Literal["l2", "kl", "none"] = Field(
+        default="l2",
+        description="Distance to the uniform distribution that is added to the loss.",
+    )
+    anchor_scale: float = Field(default=1e-3, ge=0, description="Factor of that distance.")
+
+
 class RandomChoiceOptions(PluginOptions):
     """Size of the pool that the random selector chooses from."""
 
@@ -47,7 +96,23 @@ point = Plugin(
     api_version=1,
     implementation="balenas_core.distributions:PointDistribution",
     options=PointOptions,
-    provides=("logits",),
+    provides=("logits", "categorical"),
+)
+gumbel_softmax = Plugin(
+    kind="distribution",
+    summary="categorical relaxed by Gumbel noise and a temperature (SNAS; GDAS with hard: true)",
+    api_version=1,
+    implementation="balenas_core.distributions:GumbelSoftmaxDistribution",
+    options=GumbelSoftmaxOptions,
+    provides=("logits", "categorical", "gumbel"),
+)
+dirichlet = Plugin(
+    kind="distribution",
+    summary="Dirichlet over operation weights, anchored at the uniform one (DrNAS)",
+    api_version=1,
+    implementation="balenas_core.distributions:DirichletDistribution",
+    options=DirichletOptions,
+    provides=("dirichlet",),
 )
 argmax = Plugin(
     kind="selector",

@@ -47,9 +47,7 @@ class ArchitectureDistribution(nn.Module, ABC):
     def entropy(self) -> Tensor:
         """Return the entropy in nats, a scalar (differential for continuous distributions)."""
 
-    def draw(
-        self, space: SearchSpace[A], count: int, generator: Generator
-    ) -> list[A]:
+    def draw(self, space: SearchSpace[A], count: int, generator: Generator) -> list[A]:
         """Draw discrete architectures, duplicates included."""
         with torch.no_grad():
             return [space.discretize(self.draw_weights(generator)) for _ in range(count)]
@@ -59,9 +57,42 @@ class ArchitectureDistribution(nn.Module, ABC):
         with torch.no_grad():
             return space.discretize(self.mean_weights())
 
+    def regularizer(self) -> Tensor:
+        """Return what an optimizer adds to the loss of every step, a scalar; here zero.
+
+        Methods that have a prior of their own (natural-gradient variational inference,
+        Bayes by backprop) use that instead.
+        """
+        return torch.zeros(())
+
+    def set_progress(self, fraction: float) -> None:
+        """Move schedules, such as a temperature, to a point of the search; here none.
+
+        Called at the start of every epoch.
+
+        Args:
+            fraction: 0 in the first epoch, 1 in the last.
+        """
+        del fraction
+
     def statistics(self) -> dict[str, float]:
         """Return what is worth recording each epoch, such as ``{"sigma_mean": 0.9}``."""
         return {}
+
+
+class DiscreteDistribution(ArchitectureDistribution, ABC):
+    """A distribution over discrete choices, whose draws have a probability.
+
+    Declared by the capability ``"categorical"``; what score-function methods (REINFORCE) need.
+    """
+
+    @abstractmethod
+    def sample(self, generator: Generator) -> Weights:
+        """Draw one choice in every slot, as one-hot weights without a gradient."""
+
+    @abstractmethod
+    def log_prob(self, draw: Weights) -> Tensor:
+        """Return the log-probability of one-hot weights, a scalar differentiable here."""
 
 
 def initial_logits(
@@ -73,7 +104,11 @@ def initial_logits(
     )
 
 
-def softmax_entropy(logits: Mapping[str, Tensor]) -> float:
+LogitTable = Mapping[str, Tensor] | nn.ParameterDict
+"""Decision name -> `slots x choices`-dim tensor of logits."""
+
+
+def softmax_entropy(logits: LogitTable) -> float:
     """Return the entropy of softmax(logits) in nats, averaged over the slots of all decisions."""
     log_p = [torch.log_softmax(value, dim=-1) for value in logits.values()]
     return -torch.cat([(p.exp() * p).sum(-1) for p in log_p]).mean().item()

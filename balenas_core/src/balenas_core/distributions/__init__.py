@@ -1,4 +1,8 @@
 """Distributions that come with the core."""
 
+from balenas_core.distributions._dirichlet import DirichletDistribution as DirichletDistribution
 from balenas_core.distributions._gaussian import GaussianDistribution as GaussianDistribution
+from balenas_core.distributions._gumbel_softmax import (
+    GumbelSoftmaxDistribution as GumbelSoftmaxDistribution,
+)
 from balenas_core.distributions._point import PointDistribution as PointDistribution

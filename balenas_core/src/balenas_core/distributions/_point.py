@@ -8,11 +8,12 @@ import torch
 from torch import Generator, Tensor
 
 from balenas_core._builtin import PointOptions
-from balenas_core.distribution import ArchitectureDistribution, initial_logits, softmax_entropy
+from balenas_core.distribution import DiscreteDistribution, initial_logits, softmax_entropy
+from balenas_core.distributions import _categorical
 from balenas_core.space import Decision, Weights
 
 
-class PointDistribution(ArchitectureDistribution):
+class PointDistribution(DiscreteDistribution):
     """One value of the logits; relaxed weights are softmax(logits), without noise.
 
     Discrete draws are categorical: the argmax of logits plus standard Gumbel noise is a draw
@@ -39,16 +40,22 @@ class PointDistribution(ArchitectureDistribution):
 
     def draw_weights(self, generator: Generator) -> Weights:
         """Return softmax(logits + Gumbel noise)."""
-        weights = {}
-        for name, logits in self.logits.items():
-            noise = torch.empty(logits.shape, dtype=logits.dtype).exponential_(generator=generator)
-            weights[name] = torch.softmax(logits - noise.log().to(logits.device), dim=-1)
-        return weights
+        return {
+            name: torch.softmax(logits + _categorical.gumbel_noise(logits, generator), dim=-1)
+            for name, logits in self.logits.items()
+        }
+
+    def sample(self, generator: Generator) -> Weights:
+        """Draw one choice in every slot from softmax(logits), as one-hot weights."""
+        return _categorical.sample(self.logits, generator)
+
+    def log_prob(self, draw: Weights) -> Tensor:
+        """Return the log-probability of one-hot weights."""
+        return _categorical.log_prob(self.logits, draw)
 
     def entropy(self) -> Tensor:
         """Return the entropy of the product of the slots' categoricals, in nats."""
-        log_p = [torch.log_softmax(logits, dim=-1) for logits in self.logits.values()]
-        return -torch.stack([(p.exp() * p).sum() for p in log_p]).sum()
+        return _categorical.entropy(self.logits)
 
     @torch.no_grad()
     def statistics(self) -> dict[str, float]:
