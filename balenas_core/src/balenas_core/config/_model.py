@@ -1,0 +1,234 @@
+"""The configuration of one search."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from balenas_core.config._compatibility import incompatibilities
+from balenas_core.config._problems import Problem, fail, shown
+from balenas_core.config._sections import (
+    PluginSection,
+    choices,
+    find_plugin,
+    registry_of,
+    resolve_section,
+    section_validator,
+)
+from balenas_core.config._selector import resolve_selector
+
+DEFAULT_DATASET = "digits"
+DEFAULT_EXECUTOR = "local"
+
+# Defaults that a validator replaces; typed so that the field keeps its own type.
+_FROM_DEFAULT: Any = None
+
+_LR_MIN = 0.001
+_DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d{1,3})?")
+
+
+def _none_for_text(value: Any) -> Any:
+    return None if value == "none" else value  # TOML has no null
+
+
+def _device(value: str) -> str:
+    if not _DEVICE.fullmatch(value):
+        fail([Problem((), f"must be auto, cpu, cuda, cuda:N or mps (got {shown(value)})")])
+    return value
+
+
+def _output(value: Path | None) -> Path | None:
+    if value is not None and value == Path():
+        fail([Problem((), "must name a directory of its own (got the current directory)")])
+    return value
+
+
+def _default_lr_min(data: dict[str, Any]) -> float:
+    lr: float = data.get("lr", _LR_MIN)
+    return min(_LR_MIN, lr)  # the default must not forbid a small lr
+
+
+class TrainingConfig(BaseModel):
+    """Training of the supernet's weights.
+
+    The defaults are those of DARTS in its own space.
+
+    References:
+        Liu et al. 2019, "DARTS", ICLR, appendix A.1.1.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+    epochs: int = Field(default=50, ge=1, strict=True, description="Passes over the training part.")
+    batch_size: int = Field(
+        default=64, ge=1, strict=True, description="Images per step, of each part."
+    )
+    lr: float = Field(
+        default=0.025, gt=0, strict=True, description="Learning rate of SGD at the start."
+    )
+    lr_min: float = Field(
+        default_factory=_default_lr_min,
+        ge=0,
+        strict=True,
+        description="Learning rate at the end of the cosine; by default 0.001, or lr if less.",
+    )
+    schedule: Literal["cosine", "constant"] = Field(
+        default="cosine", description="How the learning rate falls."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, strict=True, description="Momentum of SGD.")
+    nesterov: bool = Field(default=False, strict=True, description="Nesterov's form of momentum.")
+    weight_decay: float = Field(
+        default=3e-4, ge=0, strict=True, description="L2 penalty of the weights."
+    )
+    clip: Annotated[float | None, BeforeValidator(_none_for_text)] = Field(
+        default=5.0,
+        gt=0,
+        strict=True,
+        description="Largest norm of the weights' gradient; null, or 'none', for no limit.",
+    )
+    validation_fraction: float = Field(
+        default=0.5,
+        gt=0,
+        lt=1,
+        strict=True,
+        description="Share of the training images that train the architecture.",
+    )
+    weights_at: Literal["mean", "sample"] = Field(
+        default="mean", description="Architecture at which the weights are trained."
+    )
+    warmup_epochs: int = Field(
+        default=0, ge=0, strict=True, description="First epochs that train the weights only."
+    )
+    workers: int = Field(
+        default=0, ge=0, le=256, strict=True, description="Processes that load images; 0 for none."
+    )
+
+    @field_validator("lr_min")
+    @classmethod
+    def _at_most_lr(cls, lr_min: float, info: ValidationInfo) -> float:
+        lr = info.data.get("lr", lr_min)
+        if lr_min > lr:
+            fail([Problem((), f"must be at most lr, {lr} (got {lr_min})")])
+        return lr_min
+
+    @field_validator("nesterov")
+    @classmethod
+    def _with_momentum(cls, nesterov: bool, info: ValidationInfo) -> bool:
+        if nesterov and info.data.get("momentum") == 0:
+            fail([Problem((), "needs a momentum greater than 0 (got momentum 0.0)")])
+        return nesterov
+
+    @field_validator("warmup_epochs")
+    @classmethod
+    def _at_most_epochs(cls, warmup_epochs: int, info: ValidationInfo) -> int:
+        epochs = info.data.get("epochs", warmup_epochs)
+        if warmup_epochs > epochs:
+            fail([Problem((), f"must be at most epochs, {epochs} (got {warmup_epochs})")])
+        return warmup_epochs
+
+
+def _validate_selector(value: Any, info: ValidationInfo) -> PluginSection:
+    return resolve_selector(value, registry_of(info))
+
+
+def _validate_distribution(value: Any, info: ValidationInfo) -> PluginSection:
+    """Resolve the section; without a name it is the one that the optimizer asks for."""
+    registry = registry_of(info)
+    is_named = isinstance(value, PluginSection | str) or (
+        isinstance(value, Mapping) and value.get("name") is not None
+    )
+    if is_named:
+        return resolve_section("distribution", value, registry)
+    optimizer = info.data.get("optimizer")
+    if optimizer is None:  # it is invalid, which is reported already
+        return PluginSection(name="")
+    _, plugin = find_plugin("optimizer", optimizer.name, registry)
+    default = plugin.defaults.get("distribution")
+    if default is None:
+        fail([Problem((), f"is missing, and optimizer {optimizer.name!r} has no default. "
+                          f"{choices('distribution', registry)}")])  # fmt: skip
+    return resolve_section("distribution", value, registry, default=default)
+
+
+class SearchConfig(BaseModel):
+    """Everything that defines one search.
+
+    A plugin's section is its name, or a mapping with ``name`` and the plugin's options.
+
+    Example:
+        >>> config = SearchConfig(space="nb201", optimizer="ngvi")  # doctest: +SKIP
+        >>> config.training.epochs  # doctest: +SKIP
+        50
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+
+    space: Annotated[PluginSection, section_validator("space")] = Field(description="Search space.")
+    optimizer: Annotated[PluginSection, section_validator("optimizer")] = Field(
+        description="Learns the distribution over architectures."
+    )
+    distribution: Annotated[PluginSection, BeforeValidator(_validate_distribution)] = Field(
+        default=_FROM_DEFAULT,
+        description="Distribution over architectures; without it, the optimizer's own default.",
+    )
+    selector: Annotated[PluginSection, BeforeValidator(_validate_selector)] = Field(
+        default=_FROM_DEFAULT,
+        description="Chooses the final architecture: a selector, or proxies joined by '+'.",
+    )
+    data: Annotated[PluginSection, section_validator("dataset", default=DEFAULT_DATASET)] = Field(
+        default=_FROM_DEFAULT, description="Images."
+    )
+    training: TrainingConfig = Field(
+        default_factory=TrainingConfig, description="Training of the supernet's weights."
+    )
+    trackers: tuple[Annotated[PluginSection, section_validator("tracker")], ...] = Field(
+        default=(), description="Experiment trackers that receive the search's events."
+    )
+    executor: Annotated[PluginSection, section_validator("executor", default=DEFAULT_EXECUTOR)] = (
+        Field(default=_FROM_DEFAULT, description="Where independent pieces of work run.")
+    )
+    seed: int = Field(
+        default=0, ge=0, lt=2**63, strict=True, description="Seed of every random number."
+    )
+    device: Annotated[str, AfterValidator(_device)] = Field(
+        default="auto", strict=True, description="auto, cpu, cuda, cuda:N or mps."
+    )
+    precision: Literal["float32", "float64", "bfloat16"] = Field(
+        default="float32",
+        description="Floating-point type; bfloat16 keeps the weights in float32.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=4096,
+        strict=True,
+        description="CPU threads of torch; null for torch's own choice.",
+    )
+    output: Annotated[Path | None, AfterValidator(_output)] = Field(
+        default=None, description="Directory of the run; null to write nothing."
+    )
+
+    @field_validator("training", mode="before")
+    @classmethod
+    def _empty_training(cls, value: Any) -> Any:
+        return {} if value is None else value  # `training:` with every key commented out
+
+    @model_validator(mode="after")
+    def _fits_together(self, info: ValidationInfo) -> Self:
+        problems = incompatibilities(self, registry_of(info))
+        if problems:
+            fail(problems)
+        return self
