@@ -34,13 +34,40 @@ class Cell:
     edges: tuple[Edge, ...]
 
     def to_text(self) -> str:
-        """Draw the cell with one line per inner node."""
-        width = max(len(node) for node in (*self.inputs, *self.nodes))
-        lines = [f"{self.name} cell: {', '.join(self.inputs)} -> {' + '.join(self.outputs)}"]
+        """Draw the cell, one line per operation.
+
+        The operations that end in a bracket are added at the node that it points to.
+
+        Example:
+            >>> edges = (Edge("0", "1", "conv"), Edge("0", "2", "skip"), Edge("1", "2", "pool"))
+            >>> print(Cell("normal", ("0",), ("1", "2"), ("1", "2"), edges).to_text())
+            normal cell
+              0 ── conv ───▶ 1
+              0 ── skip ─┐
+              1 ── pool ─┴─▶ 2
+              1, 2 ────────▶ output
+        """
+        sources = max((len(e.source) for e in self.edges), default=1)
+        operations = max((len(e.operation) for e in self.edges), default=1)
+        arrow = sources + operations + 6  # column at which every bracket stands
+        lines = [self.name if self.name.endswith("cell") else f"{self.name} cell"]
         for node in self.nodes:
-            terms = [f"{e.operation}({e.source})" for e in self.edges if e.target == node]
-            lines.append(f"  {node:<{width}} = {' + '.join(terms) or '0'}")
+            incoming = [e for e in self.edges if e.target == node]
+            if not incoming:
+                lines.append(f"  {'nothing ':─<{arrow}}──▶ {node}")
+            for position, edge in enumerate(incoming, start=1):
+                operation = f"{edge.operation} ".ljust(operations + 2, "─")
+                bracket = _bracket(position, len(incoming))
+                end = f"{bracket}─▶ {node}" if position == len(incoming) else bracket
+                lines.append(f"  {edge.source:<{sources}} ── {operation}{end}")
+        lines.append(f"  {', '.join(self.outputs) + ' ':─<{arrow}}──▶ output")
         return "\n".join(lines)
+
+
+def _bracket(position: int, count: int) -> str:
+    if count == 1:
+        return "─"
+    return "┐" if position == 1 else "┴" if position == count else "┤"
 
 
 class Architecture(ABC):
