@@ -1,0 +1,165 @@
+import re
+import subprocess
+import sys
+
+import pytest
+import torch
+from hypothesis import given, settings, strategies as st
+
+from balenas_core.errors import ArchitectureError
+from balenas_space_darts import PUBLISHED, DartsArchitecture, DartsCell, DartsOptions, DartsSpace
+
+SPACE = DartsSpace(DartsOptions())
+V2 = (
+    "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
+    "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
+    "('dil_conv_3x3', 2)], normal_concat=range(2, 6), reduce=[('max_pool_3x3', 0), "
+    "('max_pool_3x3', 1), ('skip_connect', 2), ('max_pool_3x3', 1), ('max_pool_3x3', 0), "
+    "('skip_connect', 2), ('skip_connect', 2), ('max_pool_3x3', 1)], reduce_concat=range(2, 6))"
+)
+SPACES = ["darts", "s1", "s2", "s3", "s4", ("none", "skip_connect", "dil_conv_5x5")]
+
+seeds = st.integers(0, 2**31)
+
+
+def drawn(seed, operations="darts"):
+    space = DartsSpace(DartsOptions(operations=operations))
+    return space, space.random(torch.Generator().manual_seed(seed))
+
+
+def test_published_darts_v2_has_the_published_text():
+    assert str(PUBLISHED["DARTS_V2"]) == V2
+    assert SPACE.parse(V2) == PUBLISHED["DARTS_V2"]
+    assert SPACE.parse("darts_v2") == PUBLISHED["DARTS_V2"]
+
+
+def test_both_spellings_of_the_concatenation_are_read():
+    assert SPACE.parse(V2.replace("range(2, 6)", "[2, 3, 4, 5]")) == PUBLISHED["DARTS_V2"]
+    text = str(PUBLISHED["AMOEBANET"])
+    assert "normal_concat=range(4, 7)" in text
+    assert "reduce_concat=[3, 4, 6]" in text
+
+
+@given(seeds, st.sampled_from(SPACES))
+def test_text_form_reads_back(seed, operations):
+    space, architecture = drawn(seed, operations)
+    assert space.parse(str(architecture)) == architecture
+
+
+@settings(max_examples=15, deadline=None)
+@given(seeds, st.sampled_from(SPACES))
+def test_neighbors_are_distinct_symmetric_and_in_the_space(seed, operations):
+    space, architecture = drawn(seed, operations)
+    neighbors = list(space.neighbors(architecture))
+    assert len(set(neighbors)) == len(neighbors)
+    assert architecture not in neighbors
+    for neighbor in neighbors[::7]:
+        space.one_hot(neighbor)
+        assert architecture in set(space.neighbors(neighbor))
+
+
+def test_full_space_has_132_neighbors():
+    # 16 operations can change to 6 others each; inputs of nodes 3, 4, 5 to 1, 2, 3 others.
+    _, architecture = drawn(0)
+    assert len(list(SPACE.neighbors(architecture))) == 16 * 6 + 2 * 2 * (1 + 2 + 3)
+
+
+@settings(deadline=None)
+@given(seeds, st.sampled_from(SPACES))
+def test_canonical_form_is_idempotent_and_in_the_space(seed, operations):
+    space, architecture = drawn(seed, operations)
+    once = space.canonical(architecture)
+    assert space.canonical(once) == once
+    assert space.parse(str(once)) == once
+
+
+@settings(deadline=None)
+@given(seeds)
+def test_isomorphic_cells_have_one_canonical_form(seed):
+    _, architecture = drawn(seed)
+    expected = SPACE.canonical(architecture)
+    for cell in architecture.normal.renumberings():
+        swapped = DartsCell(tuple(cell.pairs[k ^ 1] for k in range(8)), cell.concat)
+        assert SPACE.canonical(DartsArchitecture(swapped, architecture.reduce)) == expected
+
+
+def test_renumbering_keeps_what_a_node_computes():
+    # Nodes 2 and 3 both read the inputs only, so they can change places; node 4 follows them.
+    cell = DartsCell(
+        (
+            ("skip_connect", 0),
+            ("skip_connect", 1),
+            ("max_pool_3x3", 0),
+            ("max_pool_3x3", 1),
+            ("sep_conv_3x3", 2),
+            ("sep_conv_5x5", 3),
+            ("skip_connect", 0),
+            ("skip_connect", 4),
+        ),
+        (2, 3, 4, 5),
+    )
+    swapped = cell.renumbered((3, 2, 4, 5))
+    assert swapped is not None
+    assert swapped.pairs[:6] == (
+        ("max_pool_3x3", 0),
+        ("max_pool_3x3", 1),
+        ("skip_connect", 0),
+        ("skip_connect", 1),
+        ("sep_conv_5x5", 2),
+        ("sep_conv_3x3", 3),
+    )
+    assert cell.renumbered((4, 2, 3, 5)) is None
+
+
+def test_cells_are_drawn_as_graphs():
+    normal, reduce = PUBLISHED["DARTS_V2"].cells()
+    assert (normal.name, reduce.name) == ("normal", "reduce")
+    assert normal.outputs == ("2", "3", "4", "5")
+    assert "5       = skip_connect(c_{k-2}) + dil_conv_3x3(2)" in normal.to_text()
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Genotype(", "cannot read the architecture at line 1, character 9"),
+        ("[1, 2]", "expected Genotype(normal="),
+        ("__import__('os').system('true')", "expected Genotype(normal="),
+        (V2.replace("normal=", "normals=", 1), "expected the fields normal, normal_concat"),
+        (
+            V2[:-1] + ", normal=[])",
+            "each once; got normal, normal_concat, reduce, reduce_concat, n",
+        ),
+        (V2.replace("sep_conv_3x3", "sep_conv_3", 1), "Did you mean 'sep_conv_3x3'?"),
+        (V2.replace("dil_conv_3x3', 2", "dil_conv_3x3', 5"), "normal cell: node 5 takes input"),
+        (V2.replace("'dil_conv_3x3', 2", "'none', 2"), "unknown operation 'none' at node 5"),
+        (V2.replace("('dil_conv_3x3', 2)", "'dil'"), "expected ('operation', input) at character"),
+        (V2.replace("dil_conv_3x3', 2", "dil_conv_3x3', -1"), "expected the number of a node"),
+        (V2.replace("dil_conv_3x3', 2", "dil_conv_3x3', True"), "expected the number of a node"),
+        (V2.replace(", ('dil_conv_3x3', 2)", ""), "two operations for each node; got 7"),
+        (V2.replace("range(2, 6)", "range(2, 5)"), "concatenates nodes [2, 3, 4, 5]"),
+        (V2.replace("range(2, 6)", "range(2, 10**9)"), "expected the number of a node"),
+        (V2.replace("range(2, 6)", "range(2, 1000000000)"), "expected the nodes of the cell"),
+        (V2.replace("range(2, 6)", "[2, 3, 4, 4]"), "each once and in increasing order"),
+        (V2.replace("range(2, 6)", "'2345'"), "expected range(2, 6) or a list of nodes"),
+        (str(PUBLISHED["NASNET"]), "has 4 inner nodes; the normal cell has 5"),
+        ("DARTS_V3", "no published architecture 'DARTS_V3'. Did you mean 'DARTS_V"),
+        ("(" * 5000, "cannot read the architecture"),
+        ("x" * 20000 + "(", "is too long"),
+        ("", "cannot read the architecture"),
+    ],
+)
+def test_malformed_text_is_refused_with_the_reason(text, message):
+    with pytest.raises(ArchitectureError, match=re.escape(message)):
+        SPACE.parse(text)
+
+
+def test_operation_outside_the_option_is_refused():
+    space = DartsSpace(DartsOptions(operations="s2"))
+    with pytest.raises(ArchitectureError, match=r"'dil_conv_3x3' is not a candidate of edge 5<-2"):
+        space.parse(V2)
+    assert space.parse("DARTS_V2") == PUBLISHED["DARTS_V2"]
+
+
+def test_plugin_module_imports_no_torch():
+    code = "import sys, balenas_space_darts as m; m.plugin; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
