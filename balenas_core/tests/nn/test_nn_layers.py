@@ -74,8 +74,8 @@ class Forbidden(nn.Module):
 
 def test_mixed_edge_is_the_weighted_sum_and_skips_zero_weights():
     edge = MixedEdge(
-        ("none", "same", "double", "never"),
-        {"same": nn.Identity(), "double": nn.Upsample(scale_factor=1), "never": Forbidden()},
+        ("none", "same", "again", "never"),
+        {"same": nn.Identity(), "again": nn.Upsample(scale_factor=1), "never": Forbidden()},
     )
     weights = torch.tensor([[0.5, 0.25, 0.125, 0.0], [1.0, 0.0, 0.0, 0.0]])
     x = torch.ones(1, 1, 2, 2)
