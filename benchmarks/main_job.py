@@ -41,7 +41,9 @@ def train(config: SearchConfig, architecture: str | None, epochs: int) -> tuple[
     )
     parts = split(parts_of.dataset, 0.5, seed=derive_seed(config.seed, "split"))
     loader = BatchLoader(parts.train, batch_size=64, seed=0)
-    validation = BatchLoader(parts.validation, batch_size=64, seed=0, shuffle=False, drop_last=False)
+    validation = BatchLoader(
+        parts.validation, batch_size=64, seed=0, shuffle=False, drop_last=False
+    )
     with seeded(0):
         network = space.network(chosen, parts_of.task)
         sgd = torch.optim.SGD(

@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=11)
     rounds = parser.parse_args().rounds
     times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for name, command in COMMANDS.items():  # warm the file cache
+    for command in COMMANDS.values():  # warm the file cache
         seconds(command)
     for _ in range(rounds):
         for name, command in COMMANDS.items():

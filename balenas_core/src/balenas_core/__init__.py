@@ -83,7 +83,7 @@ _MODULE_OF = {
     "load_config": "config",
 }
 
-__all__ = ["API_VERSION", "BalenasError", "Plugin", *_MODULE_OF]
+__all__ = ["API_VERSION", "BalenasError", "Plugin", *_MODULE_OF]  # noqa: PLE0604 (strings)
 
 
 def __getattr__(name: str) -> Any:

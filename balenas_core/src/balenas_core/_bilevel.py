@@ -54,9 +54,15 @@ class BatchObjective:
     """The loss on one validation batch, and on the training batch of the same step."""
 
     def __init__(
-        self, supernet: Supernet, validation: Batch, training: Batch, precision: Precision
+        self,
+        supernet: Supernet,
+        validation: Batch,
+        training: Batch,
+        precision: Precision,
+        weight_optimizer: torch.optim.SGD,
     ) -> None:
         self.supernet = supernet
+        self.weight_optimizer = weight_optimizer
         self._validation = validation
         self._training = training
         self._precision = precision
@@ -68,14 +74,27 @@ class BatchObjective:
         with _frozen(self.supernet):
             return self._loss(weights, self._validation)
 
+    def validation_loss(self, weights: Weights) -> Tensor:
+        """Return the validation loss, differentiable in ``weights`` and the network's weights."""
+        return self._loss(weights, self._validation)
+
     def training_loss(self, weights: Weights) -> Tensor:
         """Return the training loss, differentiable in ``weights`` and the network's weights."""
         return self._loss(weights, self._training)
 
+    @torch.no_grad()
+    def accuracy(self, weights: Weights) -> float:
+        """Return the accuracy on the validation batch in percent."""
+        predicted = self._logits(weights, self._validation).argmax(-1)
+        return 100.0 * (predicted == self._validation.labels).double().mean().item()
+
     def _loss(self, weights: Weights, batch: Batch) -> Tensor:
+        return F.cross_entropy(self._logits(weights, batch), batch.labels)
+
+    def _logits(self, weights: Weights, batch: Batch) -> Tensor:
         with self._precision.autocast():
-            logits = self.supernet(batch.images, weights)
-        return F.cross_entropy(logits.to(self._precision.storage), batch.labels)
+            logits: Tensor = self.supernet(batch.images, weights)
+        return logits.to(self._precision.storage)
 
 
 @dataclass(slots=True)
@@ -160,6 +179,7 @@ class BilevelLoop:
             self._precision.move(validation),
             self._precision.move(training),
             self._precision,
+            self._sgd,
         )
         loss = self.optimizer.step(objective)
         if not math.isfinite(loss):

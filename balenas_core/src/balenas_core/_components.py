@@ -11,7 +11,6 @@ import torch
 from balenas_core.config import PluginSection, RankingOptions, SearchConfig
 from balenas_core.dataset import ImageDataset
 from balenas_core.distribution import ArchitectureDistribution
-from balenas_core.errors import BalenasError, PluginLoadError, UsageError
 from balenas_core.optimizer import ArchitectureOptimizer
 from balenas_core.random import generator
 from balenas_core.registry import Registry
@@ -40,7 +39,7 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
     """Build every plugin that the configuration names.
 
     Raises:
-        PluginLoadError: A plugin cannot be imported, or raises when it is built.
+        PluginLoadError: A plugin cannot be imported or built.
         UsageError: A plugin refuses its options.
     """
     space: AnySpace = _build(registry, "space", config.space)
@@ -85,16 +84,4 @@ def _build_selector(registry: Registry, section: PluginSection) -> Selector:
 
 
 def _build(registry: Registry, kind: str, section: PluginSection, **context: Any) -> Any:
-    ref = registry.find(kind, section.name)
-    implementation = ref.load_implementation()
-    try:
-        return implementation(section.options, **context)
-    except BalenasError:
-        raise
-    except (ImportError, TypeError) as error:
-        raise PluginLoadError(
-            f"{kind} plugin {ref.name!r} (from {ref.distribution} {ref.version}) could not be "
-            f"built: {type(error).__name__}: {error}. Set BALENAS_DEBUG=1 for the traceback."
-        ) from error
-    except ValueError as error:
-        raise UsageError(f"{kind} {section.name!r}: {error}") from error
+    return registry.find(kind, section.name).build(section.options, **context)

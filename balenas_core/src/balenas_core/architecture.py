@@ -73,7 +73,8 @@ def _bracket(position: int, count: int) -> str:
 class Architecture(ABC):
     """One architecture of a search space: an immutable, hashable value.
 
-    ``str(architecture)`` is its text form, which the space's ``parse`` reads back.
+    Make it a frozen dataclass, for equality and hash. ``str(architecture)`` is its text form,
+    which the space's ``parse`` reads back.
     """
 
     __slots__ = ()
@@ -81,14 +82,6 @@ class Architecture(ABC):
     @abstractmethod
     def __str__(self) -> str:
         """Return the text form."""
-
-    @abstractmethod
-    def __hash__(self) -> int:
-        """Equal architectures have equal hashes."""
-
-    @abstractmethod
-    def __eq__(self, other: object) -> bool:
-        """Whether every decision is the same."""
 
     @abstractmethod
     def cells(self) -> tuple[Cell, ...]:

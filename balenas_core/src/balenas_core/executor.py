@@ -24,9 +24,6 @@ class Executor(ABC):
 class LocalExecutor(Executor):
     """Runs everything in this process, one item after the other."""
 
-    def __init__(self, options: None = None) -> None:
-        del options
-
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for every item, in order."""
         return map(function, items)

@@ -41,8 +41,9 @@ class Plugin:
         summary: One line for ``balenas plugins list``.
         api_version: ``API_VERSION`` the plugin was written against, as a literal number.
         implementation: ``"package.module:attribute"`` of a callable that takes the
-            validated options first. It stays a string, so that listing and validating never
-            import torch; components made at run time may give the object itself.
+            validated options first, if the plugin has any. It stays a string, so that listing
+            and validating never import torch; components made at run time may give the object
+            itself.
         options: Pydantic model of the plugin's section of a configuration; None for no
             options.
         provides: Capabilities that others can ask for, such as ``("gaussian",)``.

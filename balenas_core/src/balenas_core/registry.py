@@ -15,12 +15,21 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 from importlib import metadata
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balenas_core._suggest import did_you_mean
-from balenas_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
+from balenas_core.errors import (
+    BalenasError,
+    PluginConflictError,
+    PluginLoadError,
+    PluginNotFoundError,
+    UsageError,
+)
 from balenas_core.hooks import LOAD_ERRORS, RUN_TIME, Hooks
 from balenas_core.plugin import API_VERSION, GROUPS, HOOKS_GROUP, Plugin
+
+if TYPE_CHECKING:
+    from balenas_core.options import PluginOptions
 
 DISABLE_VARIABLE = "BALENAS_DISABLE_PLUGINS"
 
@@ -78,6 +87,40 @@ class PluginRef:
         except LOAD_ERRORS as error:
             raise self._load_error(error) from error
 
+    def build(self, options: PluginOptions | None = None, **context: Any) -> Any:
+        """Load the plugin and build it.
+
+        Args:
+            options: The plugin's validated options; its defaults for None. A plugin that
+                declares no options model is built without them.
+            **context: What builders of this kind are given, by name.
+
+        Raises:
+            PluginLoadError: The implementation cannot be imported, or raises something other
+                than an error that balenas knows.
+            UsageError: The plugin refuses its options.
+        """
+        plugin = self.load()
+        implementation = self.load_implementation()
+        model = plugin.options
+        arguments = () if model is None else (model() if options is None else options,)
+        try:
+            return implementation(*arguments, **context)
+        except BalenasError:
+            raise
+        except ValueError as error:
+            raise UsageError(f"{self.kind} {self.name!r}: {error}") from error
+        except Exception as error:
+            raise PluginLoadError(
+                f"{self.kind} plugin {self.name!r} ({self.target}, from {self.origin}) could not "
+                f"be built: {type(error).__name__}: {error}. {self.remedy}"
+            ) from error
+
+    @property
+    def origin(self) -> str:
+        """Distribution and version."""
+        return f"{self.distribution} {self.version}".strip()
+
     @property
     def remedy(self) -> str:
         """What to do when the plugin does not work."""
@@ -89,9 +132,8 @@ class PluginRef:
         )
 
     def _load_error(self, error: BaseException) -> PluginLoadError:
-        origin = f"{self.distribution} {self.version}".strip()
         return PluginLoadError(
-            f"{self.kind} plugin {self.name!r} ({self.target}, from {origin}) failed to load: "
+            f"{self.kind} plugin {self.name!r} ({self.target}, from {self.origin}) failed to load: "
             f"{type(error).__name__}: {error}. {self.remedy}"
         )
 

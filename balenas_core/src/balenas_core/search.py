@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -34,7 +32,6 @@ from balenas_core.events import (
     StepEnded,
 )
 from balenas_core.hooks import Hooks
-from balenas_core.proxy import Batch
 from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.registry import Registry, default_registry
 from balenas_core.result import SearchResult
@@ -197,7 +194,7 @@ class _Session:
         clock = _Clock()
         emit(
             SearchStarted(
-                self._config, run and run.path, self._epochs, self._train.steps_per_epoch
+                self._config, run.path if run else None, self._epochs, self._train.steps_per_epoch
             )
         )
         self._checkpoint(run, epochs_done=0)
@@ -219,7 +216,7 @@ class _Session:
             benchmark=self._look_up(chosen),
             metrics=tuple(self._metrics),
             seconds=clock.seconds,
-            run=run and run.path,
+            run=run.path if run else None,
         )
         if run is not None:
             run.write_json(RESULT, result.to_dict())
@@ -265,9 +262,11 @@ class _Session:
     def _divergence(
         self, epoch: int, step: int, run: RunDirectory | None, error: DivergenceError
     ) -> str:
-        kept = f" The state after epoch {epoch - 1} is kept in {run.path / CHECKPOINT}." if (
-            run is not None and epoch > 0
-        ) else ""
+        kept = (
+            f" The state after epoch {epoch - 1} is kept in {run.path / CHECKPOINT}."
+            if (run is not None and epoch > 0)
+            else ""
+        )
         return (
             f"the search diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
             f"(now {self._config.training.lr}), lower the optimizer's lr, or set training.clip "

@@ -8,9 +8,6 @@ from balenas_core.selection import Candidate, Selection, SelectionContext, Selec
 class ArgmaxSelector(Selector):
     """Takes the discretisation of the distribution's mean."""
 
-    def __init__(self, options: None = None) -> None:
-        del options
-
     def select(self, context: SelectionContext) -> Selection:
         """Return the argmax as the only candidate."""
         architecture = context.distribution.argmax(context.space)

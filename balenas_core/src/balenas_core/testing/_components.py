@@ -9,6 +9,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
+from balenas_core._builtin import PointOptions
 from balenas_core.dataset import ImageDataset
 from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.distributions import PointDistribution
@@ -59,7 +60,7 @@ class DistributionConformance(PluginConformance):
     def test_weights_are_differentiable_in_the_parameters(self) -> None:
         distribution = self.distribution()
         weights = distribution.weights(generator(0))
-        torch.stack([weights[d.name][:, 0].sum() for d in _DECISIONS]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([weights[d.name][:, 0].sum() for d in _DECISIONS]).sum().backward()
         gradients = [p.grad for p in distribution.parameters() if p.grad is not None]
         assert gradients
         assert all(g.isfinite().all() for g in gradients)
@@ -90,13 +91,10 @@ class OptimizerConformance(PluginConformance):
     def pair(self, seed: int = 0) -> tuple[ArchitectureDistribution, ArchitectureOptimizer]:
         """Build the optimizer with its default distribution over ``ToySpace``."""
         name = self.ref().load().defaults["distribution"]
-        registry = default_registry()
-        ref = registry.find("distribution", name)
-        model = ref.load().options
-        distribution = ref.load_implementation()(
-            model() if model else None,
-            decisions=ToySpace().decisions,
-            generator=generator(seed, "distribution"),
+        distribution: ArchitectureDistribution = (
+            default_registry()
+            .find("distribution", name)
+            .build(decisions=ToySpace().decisions, generator=generator(seed, "distribution"))
         )
         optimizer: ArchitectureOptimizer = self.build(
             distribution=distribution, dataset_size=1000, generator=generator(seed, "optimizer")
@@ -212,13 +210,7 @@ class DatasetConformance(PluginConformance):
 
 
 def _point() -> PointDistribution:
-    options = default_registry().find("distribution", "point").load().options
-    assert options is not None
-    return PointDistribution(
-        options(),  # type: ignore[arg-type]
-        decisions=ToySpace().decisions,
-        generator=generator(0),
-    )
+    return PointDistribution(PointOptions(), decisions=ToySpace().decisions, generator=generator(0))
 
 
 def _assert_untouched(network: nn.Module, before: dict[str, Tensor], modes: list[bool]) -> None:

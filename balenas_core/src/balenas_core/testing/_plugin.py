@@ -31,7 +31,7 @@ class PluginConformance:
 
     def build(self, **context: Any) -> Any:
         """Build the implementation from ``options``."""
-        return self.ref().load_implementation()(self.section().options, **context)
+        return self.ref().build(self.section().options, **context)
 
     def test_is_found_by_its_entry_point(self) -> None:
         ref = self.ref()

@@ -78,7 +78,7 @@ class SearchSpaceConformance(PluginConformance):
         }
         logits = supernet(torch.randn(2, *task.input_shape, generator=generator(0)), weights)
         assert logits.shape == (2, task.num_classes)
-        logits.square().sum().backward()  # type: ignore[no-untyped-call]
+        logits.square().sum().backward()
         assert all(w.grad is not None and w.grad.isfinite().all() for w in weights.values())
 
     def test_supernet_at_one_hot_weights_is_the_inherited_network(self) -> None:

@@ -91,9 +91,6 @@ class ToyNetwork(nn.Module):
 class ToySpace(SearchSpace[ToyArchitecture]):
     """Nine architectures: the smallest space that exercises every interface."""
 
-    def __init__(self, options: None = None) -> None:
-        del options
-
     @property
     def decisions(self) -> tuple[Decision, ...]:
         """One table: an operation for each of two layers."""
@@ -165,10 +162,12 @@ class ToyObjective:
     """Sum over decisions of (weights - target)^2: differentiable, with a known minimum."""
 
     supernet: Supernet
+    weight_optimizer: torch.optim.SGD
 
     def __init__(self, decisions: tuple[Decision, ...], seed: int = 0) -> None:
         task = Task((1, 2, 2), 3)
         self.supernet = ToySupernet(task)
+        self.weight_optimizer = torch.optim.SGD(self.supernet.parameters(), lr=0.1)
         source = generator(seed, "objective")
         self.targets = {
             d.name: torch.softmax(3 * torch.randn(d.shape, generator=source), dim=-1)
@@ -182,9 +181,21 @@ class ToyObjective:
         ]
         return torch.stack(terms).sum()
 
+    def validation_loss(self, weights: Weights) -> Tensor:
+        """Return the same distance."""
+        return self(weights)
+
     def training_loss(self, weights: Weights) -> Tensor:
         """Return the same distance."""
         return self(weights)
+
+    def accuracy(self, weights: Weights) -> float:
+        """Return the percentage of slots whose largest weight is where the target's is."""
+        hits = [
+            t.argmax(-1) == weights[name].argmax(-1).to(t.device)
+            for name, t in self.targets.items()
+        ]
+        return 100.0 * torch.cat(hits).double().mean().item()
 
 
 def toy_context(
@@ -200,7 +211,7 @@ def toy_context(
     @torch.no_grad()
     def evaluate(network: nn.Module) -> float:
         correct = network(batch.images).argmax(-1) == batch.labels
-        return 100.0 * correct.double().mean().item()
+        return 100.0 * float(correct.double().mean())
 
     return SelectionContext(
         space=space,

@@ -1,9 +1,16 @@
-"""Baseline optimizers. This module is light: it imports no torch."""
+"""Baseline optimizers and searches. This module is light: it imports no torch."""
 
 from __future__ import annotations
 
 from balenas_core import Plugin
-from balenas_optimizer_baselines._options import AdamOptions
+from balenas_optimizer_baselines._options import (
+    AdamOptions,
+    BayesByBackpropOptions,
+    EvolutionOptions,
+    RandomOptions,
+    RandomSearchOptions,
+    ReinforceOptions,
+)
 
 adam = Plugin(
     kind="optimizer",
@@ -14,10 +21,43 @@ adam = Plugin(
     needs={"space": ("supernet",)},
     defaults={"distribution": "point"},
 )
+bayes_by_backprop = Plugin(
+    kind="optimizer",
+    summary="Adam on mean and log-sigma of the Gaussian: NGVI without the natural gradient",
+    api_version=1,
+    implementation="balenas_optimizer_baselines._bayes_by_backprop:BayesByBackpropOptimizer",
+    options=BayesByBackpropOptions,
+    needs={"space": ("supernet",), "distribution": ("gaussian",)},
+    defaults={"distribution": "gaussian"},
+)
+reinforce = Plugin(
+    kind="optimizer",
+    summary="score-function gradient on discrete draws, with a moving-mean baseline",
+    api_version=1,
+    implementation="balenas_optimizer_baselines._reinforce:ReinforceOptimizer",
+    options=ReinforceOptions,
+    needs={"space": ("supernet",), "distribution": ("categorical",)},
+    defaults={"distribution": "point"},
+)
 random = Plugin(
     kind="optimizer",
-    summary="random search: learns nothing, so that selectors choose from the prior",
+    summary="learns no distribution: selectors choose from the prior, or from a trained supernet",
     api_version=1,
     implementation="balenas_optimizer_baselines._random:RandomOptimizer",
+    options=RandomOptions,
     defaults={"distribution": "point"},
+)
+random_search = Plugin(
+    kind="selector",
+    summary="best of uniform draws, by inherited weights or by a benchmark",
+    api_version=1,
+    implementation="balenas_optimizer_baselines._random_search:RandomSearchSelector",
+    options=RandomSearchOptions,
+)
+evolution = Plugin(
+    kind="selector",
+    summary="regularised evolution, by inherited weights or by a benchmark",
+    api_version=1,
+    implementation="balenas_optimizer_baselines._evolution:EvolutionSelector",
+    options=EvolutionOptions,
 )
