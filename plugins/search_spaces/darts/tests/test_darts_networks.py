@@ -63,7 +63,7 @@ def test_s1_has_one_decision_of_two_operations_for_each_edge():
 @pytest.mark.parametrize("is_training", [False, True])
 @pytest.mark.parametrize(
     ("operations", "shape", "cells"),
-    [("darts", (1, 8, 8), 4), ("darts", (3, 9, 7), 1), ("s1", (3, 8, 8), 3), ("s2", (1, 8, 8), 2)],
+    [("darts", (1, 8, 8), 4), ("darts", (3, 9, 7), 3), ("s1", (3, 8, 8), 3), ("s2", (1, 8, 8), 3)],
 )
 def test_supernet_at_one_hot_equals_the_inherited_network(operations, shape, cells, is_training):
     generator = torch.Generator().manual_seed(0)
@@ -85,7 +85,7 @@ def test_supernet_at_one_hot_equals_the_inherited_network(operations, shape, cel
 
 
 def test_node_that_uses_one_input_twice_counts_both_operations():
-    space = DartsSpace(DartsOptions(channels=2, cells=2))
+    space = DartsSpace(DartsOptions(channels=2, cells=3))
     twice = (("sep_conv_3x3", 0), ("skip_connect", 0)) * 2 + (("dil_conv_3x3", 1),) * 4
     cell = DartsCell(twice, (2, 3, 4, 5))
     architecture = DartsArchitecture(cell, cell)
@@ -186,7 +186,7 @@ def test_imagenet_stem_divides_the_image_by_8():
 
 
 def test_drop_path_drops_whole_operations_of_a_sample_in_training_only():
-    space = DartsSpace(DartsOptions(channels=2, cells=1))
+    space = DartsSpace(DartsOptions(channels=2, cells=3))
     network = space.network(space.parse("DARTS_V1"), Task((3, 8, 8), 4))
     x = torch.randn(2, 3, 8, 8, generator=torch.Generator().manual_seed(0))
     network.eval()

@@ -40,7 +40,9 @@ class DartsOptions(PluginOptions):
         default=8, ge=1, description="Channels of the first cells; doubled in each reduction."
     )
     cells: int = Field(
-        default=4, ge=1, description="Number of cells; those at 1/3 and 2/3 of them reduce."
+        default=4,
+        ge=3,  # with fewer there is no normal cell
+        description="Number of cells; those at 1/3 and 2/3 of them reduce.",
     )
     stem: Literal["cifar", "imagenet"] = Field(
         default="cifar",

@@ -1,0 +1,16 @@
+from balenas_core.testing import SearchSpaceConformance
+
+
+class TestDarts(SearchSpaceConformance):
+    plugin_name = "darts"
+    options = {"channels": 2, "cells": 3}  # noqa: RUF012
+
+
+class TestDartsWithTwoOperationsAnEdge(SearchSpaceConformance):
+    plugin_name = "darts"
+    options = {"channels": 2, "cells": 3, "operations": "s1"}  # noqa: RUF012
+
+
+class TestDartsWithOperationsByName(SearchSpaceConformance):
+    plugin_name = "darts"
+    options = {"channels": 2, "cells": 3, "operations": ["skip_connect", "sep_conv_3x3"]}  # noqa: RUF012

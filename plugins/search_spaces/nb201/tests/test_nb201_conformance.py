@@ -1,0 +1,11 @@
+from balenas_core.testing import SearchSpaceConformance
+
+
+class TestNB201(SearchSpaceConformance):
+    plugin_name = "nb201"
+    options = {"channels": 2}  # noqa: RUF012
+
+
+class TestNB201WithRunningStatistics(SearchSpaceConformance):
+    plugin_name = "nb201"
+    options = {"channels": 2, "batch_norm": "running", "affine": True}  # noqa: RUF012
