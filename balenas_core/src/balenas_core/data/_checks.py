@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
@@ -157,7 +158,7 @@ def check_class_names(name: str, class_names: Sequence[str]) -> None:
             f"{name} has only one class ({', '.join(map(repr, class_names)) or 'none'}); a search "
             "needs at least two classes to tell apart."
         )
-    repeated = sorted({c for c in class_names if list(class_names).count(c) > 1})
+    repeated = [name for name, count in Counter(class_names).items() if count > 1]
     if repeated:
         raise DataError(f"{name} has two classes called {repeated[0]!r}; give each its own name.")
 

@@ -9,6 +9,7 @@ import numpy as np
 from balenas_core.data._arrays import array_dataset
 from balenas_core.data._extras import require
 from balenas_core.data._options import CifarOptions
+from balenas_core.data._paths import expanded
 from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
 
@@ -70,7 +71,7 @@ def _load(
 def _read(name: str, kind: Any, options: CifarOptions, *, is_train: bool) -> Any:
     # torchvision unpickles these files, but only after their MD5 sums have been found to be
     # those of the official ones.
-    root = options.root.expanduser()
+    root = expanded(options.root, key="data.root")
     try:
         return kind(root=root, train=is_train, download=options.download)
     except (RuntimeError, OSError) as error:

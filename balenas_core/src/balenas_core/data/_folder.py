@@ -219,15 +219,22 @@ def _check_headers(paths: Sequence[Path]) -> None:
     """Open every file, so that all that are no images are named before a search starts."""
     from PIL import Image
 
-    unreadable = []
+    unreadable, deep = [], []
     for path in paths:
         try:
-            with Image.open(path):
-                pass
+            with Image.open(path) as image:
+                # PIL clips such pixels to 255 when it converts them: nearly all become white.
+                if image.mode.startswith(("I", "F")):
+                    deep.append(path)
         except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
             unreadable.append(path)
     if unreadable:
         raise DataError(_unreadable(unreadable))
+    if deep:
+        raise DataError(
+            f"{len(deep)} images have more than 8 bits per channel, such as {deep[0]}. Convert "
+            "them to 8 bits."
+        )
 
 
 def _unreadable(paths: Sequence[Path]) -> str:

@@ -27,8 +27,7 @@ class ArrayImages:
     @classmethod
     def from_numpy(cls, pixels: NDArray[np.uint8], labels: NDArray[np.int64]) -> ArrayImages:
         """Take `n x height x width x channels`-dim uint8 pixels; they are copied."""
-        channels_first = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2))
-        return cls(torch.from_numpy(channels_first.copy()), labels)
+        return cls(torch.from_numpy(np.array(pixels.transpose(0, 3, 1, 2), order="C")), labels)
 
     def __len__(self) -> int:
         return len(self.labels)

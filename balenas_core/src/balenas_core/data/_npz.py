@@ -5,7 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -43,7 +43,7 @@ def load(options: NpzOptions) -> ImageDataset:
         options,
         train=train,
         test=test,
-        class_names=_numbers(train) if classes is None else _class_names(path, classes),
+        class_names=_numbers(path, train[1]) if classes is None else _class_names(path, classes),
     )
 
 
@@ -54,24 +54,34 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
             "folder of images."
         )
     try:
-        file = np.load(path, allow_pickle=False)
+        # np.load leaves a file that it opened itself open when it fails.
+        with path.open("rb") as stream, _npz_file(path, stream) as file:
+            return _arrays(path, file)
     except _UNREADABLE as error:
         raise _damaged(path, error) from error
+
+
+def _npz_file(path: Path, stream: BinaryIO) -> NpzFile:
+    file = np.load(stream, allow_pickle=False)
     if not isinstance(file, NpzFile):
         raise DataError(
             f"{path} holds one array; expected an .npz file with {', '.join(REQUIRED)}. Write it "
             "with np.savez(path, x_train=..., ...)."
         )
-    with file:
-        names = file.files
-        missing = [name for name in REQUIRED if name not in names]
-        if missing:
-            raise DataError(
-                f"{path} lacks {', '.join(missing)}.{did_you_mean(missing[0], names)} It has: "
-                f"{', '.join(names) or 'nothing'}."
-            )
-        wanted = [*REQUIRED, *(name for name in ("classes",) if name in names)]
-        return {name: _array(path, file, name) for name in wanted}
+    return file
+
+
+def _arrays(path: Path, file: NpzFile) -> dict[str, NDArray[Any]]:
+    names = file.files
+    missing = [name for name in REQUIRED if name not in names]
+    if missing:
+        others = [name for name in names if name not in REQUIRED]
+        raise DataError(
+            f"{path} lacks {', '.join(missing)}.{did_you_mean(missing[0], others)} It has: "
+            f"{', '.join(names) or 'nothing'}."
+        )
+    wanted = [*REQUIRED, *(name for name in ("classes",) if name in names)]
+    return {name: _array(path, file, name) for name in wanted}
 
 
 def _array(path: Path, file: NpzFile, name: str) -> NDArray[Any]:
@@ -106,8 +116,14 @@ def _labelled(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Labelle
     return pixels, check_labels(f"{path.name}: {y}", arrays[y], images=len(pixels))
 
 
-def _numbers(train: Labelled) -> list[str]:
-    return [str(number) for number in range(int(train[1].max()) + 1)]
+def _numbers(path: Path, labels: NDArray[np.int64]) -> list[str]:
+    highest = int(labels.max())
+    if highest >= len(labels):
+        raise DataError(
+            f"{path.name}: y_train has the label {highest}, so more classes than its {len(labels)} "
+            "images. Number the classes 0, 1, 2, ... without gaps."
+        )
+    return [str(number) for number in range(highest + 1)]
 
 
 def _class_names(path: Path, classes: NDArray[Any]) -> list[str]:
@@ -116,4 +132,6 @@ def _class_names(path: Path, classes: NDArray[Any]) -> list[str]:
             f"{path.name}: classes must be one axis of names; got shape {classes.shape} and dtype "
             f"{classes.dtype}. Store np.array(['cat', 'dog', ...])."
         )
-    return [str(name) for name in classes.astype(str)]
+    if classes.dtype.kind == "S":
+        classes = np.char.decode(classes, "utf-8", "replace")
+    return [str(name) for name in classes]

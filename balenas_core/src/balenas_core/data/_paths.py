@@ -8,6 +8,22 @@ from balenas_core._suggest import did_you_mean
 from balenas_core.errors import DataError
 
 
+def expanded(path: Path, *, key: str) -> Path:
+    """Return ``path`` with ``~`` expanded.
+
+    Args:
+        path: As typed.
+        key: The option it came from, for the message.
+
+    Raises:
+        DataError: There is no such home folder.
+    """
+    try:
+        return path.expanduser()
+    except RuntimeError as error:
+        raise DataError(f"{key}: {error} Got {str(path)!r}; write the path out.") from error
+
+
 def existing(path: Path, *, key: str) -> Path:
     """Return ``path`` with ``~`` expanded.
 
@@ -18,13 +34,14 @@ def existing(path: Path, *, key: str) -> Path:
     Raises:
         DataError: There is no such file or folder; the message suggests a close one.
     """
-    path = path.expanduser()
+    path = expanded(path, key=key)
     try:
         path.stat()
     except FileNotFoundError as error:
         raise DataError(f"{key}: no such file or folder: {path}.{_nearest(path)}") from error
-    except OSError as error:
-        raise DataError(f"{key}: cannot access {path}: {error.strerror}.") from error
+    except (OSError, ValueError) as error:  # ValueError: a null character
+        reason = getattr(error, "strerror", None) or error
+        raise DataError(f"{key}: cannot access {str(path)!r}: {reason}. Check the path.") from error
     return path
 
 
