@@ -1,0 +1,65 @@
+"""Training-free proxies of the literature, each a pure function and a plugin.
+
+The functions leave the network as they found it, are deterministic, and give larger scores to
+networks that should be better; a network they cannot score gets ``-inf``, never NaN.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from balenas_proxy_zerocost._az_nas import (
+        az_expressivity as az_expressivity,
+        az_progressivity as az_progressivity,
+        az_trainability as az_trainability,
+    )
+    from balenas_proxy_zerocost._features import meco as meco, zen as zen
+    from balenas_proxy_zerocost._flow import logsynflow as logsynflow
+    from balenas_proxy_zerocost._gradients import (
+        fisher as fisher,
+        grad_norm as grad_norm,
+        grasp as grasp,
+        plain as plain,
+        snip as snip,
+        zico as zico,
+    )
+    from balenas_proxy_zerocost._jacobian import epe_nas as epe_nas, jacov as jacov
+    from balenas_proxy_zerocost._nb201_labels import nb201_labels as nb201_labels
+    from balenas_proxy_zerocost._ntk import ntk as ntk
+    from balenas_proxy_zerocost._patterns import linear_regions as linear_regions, swap as swap
+    from balenas_proxy_zerocost._size import flops as flops, l2_norm as l2_norm, params as params
+
+_MODULE_OF = {
+    "az_expressivity": "_az_nas",
+    "az_progressivity": "_az_nas",
+    "az_trainability": "_az_nas",
+    "epe_nas": "_jacobian",
+    "fisher": "_gradients",
+    "flops": "_size",
+    "grad_norm": "_gradients",
+    "grasp": "_gradients",
+    "jacov": "_jacobian",
+    "l2_norm": "_size",
+    "linear_regions": "_patterns",
+    "logsynflow": "_flow",
+    "meco": "_features",
+    "nb201_labels": "_nb201_labels",
+    "ntk": "_ntk",
+    "params": "_size",
+    "plain": "_gradients",
+    "snip": "_gradients",
+    "swap": "_patterns",
+    "zen": "_features",
+    "zico": "_gradients",
+}
+
+__all__ = sorted(_MODULE_OF)  # noqa: PLE0605
+
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+        return getattr(module, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
