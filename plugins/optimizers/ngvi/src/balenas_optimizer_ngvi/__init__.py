@@ -1,0 +1,60 @@
+"""Natural-gradient variational inference for any PyTorch parameters.
+
+Importing this package imports no torch; the optimizer comes when its name is first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from balenas_optimizer_ngvi.errors import (
+    NGVIError as NGVIError,
+    NonFiniteGradientError as NonFiniteGradientError,
+    OptionError as OptionError,
+    SequenceError as SequenceError,
+    StateError as StateError,
+)
+from balenas_optimizer_ngvi.schedules import (
+    CosineSchedule as CosineSchedule,
+    LinearSchedule as LinearSchedule,
+    Schedule as Schedule,
+)
+
+if TYPE_CHECKING:
+    from balenas_optimizer_ngvi._native import (
+        NativeStatus as NativeStatus,
+        native_status as native_status,
+    )
+    from balenas_optimizer_ngvi._optimizer import NGVI as NGVI, Posterior as Posterior
+    from balenas_optimizer_ngvi._per_sample import per_sample_moments as per_sample_moments
+
+_LAZY = {
+    "NGVI": "_optimizer",
+    "Posterior": "_optimizer",
+    "NativeStatus": "_native",
+    "native_status": "_native",
+    "per_sample_moments": "_per_sample",
+}
+
+__all__ = [
+    "NGVI",
+    "CosineSchedule",
+    "LinearSchedule",
+    "NGVIError",
+    "NativeStatus",
+    "NonFiniteGradientError",
+    "OptionError",
+    "Posterior",
+    "Schedule",
+    "SequenceError",
+    "StateError",
+    "native_status",
+    "per_sample_moments",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(importlib.import_module(f"{__name__}.{_LAZY[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
