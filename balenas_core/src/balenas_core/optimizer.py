@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
 from torch import Generator, Tensor
+from torch.optim import SGD
 
 from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.space import Supernet, Weights
@@ -19,12 +20,20 @@ class Objective(Protocol):
     """
 
     supernet: Supernet
+    weight_optimizer: SGD
+    """What trains the supernet's weights; its step (without clipping) can be looked ahead."""
 
     def __call__(self, weights: Weights) -> Tensor:
         """Return the mean loss on the validation batch, a scalar."""
 
+    def validation_loss(self, weights: Weights) -> Tensor:
+        """Return the same loss, differentiable in the supernet's weights too."""
+
     def training_loss(self, weights: Weights) -> Tensor:
-        """Return the mean loss on a training batch, a scalar."""
+        """Return the mean loss on a training batch, differentiable in both."""
+
+    def accuracy(self, weights: Weights) -> float:
+        """Return the accuracy on the validation batch in percent, without a gradient."""
 
 
 class ArchitectureOptimizer(ABC):

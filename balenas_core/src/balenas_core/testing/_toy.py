@@ -14,7 +14,7 @@ from balenas_core.architecture import Architecture, Cell, Edge
 from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.errors import ArchitectureError
 from balenas_core.proxy import Batch
-from balenas_core.random import generator
+from balenas_core.random import generator, seeded
 from balenas_core.selection import SelectionContext
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 
@@ -208,6 +208,9 @@ def toy_context(
     images = torch.randn(8, *task.input_shape, generator=source)
     batch = Batch(images, torch.arange(8) % task.num_classes)
 
+    with seeded(seed):
+        supernet = space.supernet(task)
+
     @torch.no_grad()
     def evaluate(network: nn.Module) -> float:
         correct = network(batch.images).argmax(-1) == batch.labels
@@ -217,7 +220,7 @@ def toy_context(
         space=space,
         task=task,
         distribution=distribution,
-        supernet=space.supernet(task),
+        supernet=supernet,
         batch=batch,
         evaluate=evaluate,
         generator=generator(seed, "selection"),

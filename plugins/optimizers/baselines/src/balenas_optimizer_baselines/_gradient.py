@@ -60,19 +60,15 @@ def unrolled_gradient(objective: Objective, weights: Weights) -> LossAndGradient
         steps, rates = _sgd_step(objective.weight_optimizer, parameters, training)
         _move(parameters, steps, -1.0)
         loss = objective.validation_loss(leaves)
-        *direct, direction = _split(
-            torch.autograd.grad(loss, [*leaves.values(), *parameters], materialize_grads=True),
-            len(leaves),
+        gradients = torch.autograd.grad(
+            loss, [*leaves.values(), *parameters], materialize_grads=True
         )
+        direct, direction = gradients[: len(leaves)], gradients[len(leaves) :]
         restore()
         scaled = [rate * d for rate, d in zip(rates, direction, strict=True)]
         mixed = _mixed_derivative(objective, leaves, parameters, scaled)
-    gradient = {name: value - mixed[name] for name, value in zip(leaves, direct[0], strict=True)}
+    gradient = {name: value - mixed[name] for name, value in zip(leaves, direct, strict=True)}
     return LossAndGradient(loss.item(), gradient)
-
-
-def _split(values: Sequence[Tensor], at: int) -> tuple[Sequence[Tensor], Sequence[Tensor]]:
-    return values[:at], values[at:]
 
 
 def _mixed_derivative(
