@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -202,22 +202,25 @@ def _attach_fisher(run: NetworkPass) -> Callable[[], float]:
         layer.register_forward_hook(look)
 
     def finish() -> float:
-        information: dict[nn.Module, Tensor] = {}
+        terms = []
         for layer, output, number in seen:
             gradient = run.tap_gradient(number)
-            if gradient is None:
-                continue
-            product = output.detach() * gradient
-            # Channels are the last dimension of a linear layer's output, else the second.
-            product = product.movedim(-1, 1) if isinstance(layer, nn.Linear) else product
-            channels = product.flatten(2).sum(2) if product.dim() > 2 else product
-            total = channels.square().mean(0).sum() / 2
-            information[layer] = information.get(layer, 0) + total
-        return score_or_worst(
-            _sum(value * layer.weight[0].numel() for layer, value in information.items())
-        )
+            weight = layer.weight
+            assert isinstance(weight, Tensor)
+            if gradient is not None:
+                information = _channel_information(output.detach() * gradient, layer)
+                terms.append(information.sum() * weight[0].numel())
+        return score_or_worst(_sum(terms))
 
     return finish
+
+
+def _channel_information(product: Tensor, layer: nn.Module) -> Tensor:
+    """Return half the mean over images of the squared sum over space, for each channel."""
+    if isinstance(layer, nn.Linear):
+        product = product.movedim(-1, 1)  # channels are its last dimension
+    channels = product.flatten(2).sum(2) if product.dim() > 2 else product
+    return channels.square().mean(0) / 2
 
 
 def _differentiate(
@@ -238,9 +241,9 @@ def _is_zero(gradients: Sequence[Tensor | None]) -> bool:
     return not any(bool((g != 0).any()) for g in gradients if g is not None)
 
 
-def _sum(terms: object) -> float:
+def _sum(terms: Iterable[Tensor]) -> float:
     """Sum tensors in float64: hundreds of layers differ by many orders of magnitude."""
-    return float(sum(term.detach().double().sum() for term in terms))  # type: ignore[attr-defined]
+    return float(sum(term.detach().double().sum() for term in terms))
 
 
 class Snip(PassProxy):
