@@ -19,6 +19,7 @@ from balenas_core.data import (
 )
 from balenas_core.data._digits import load
 from balenas_core.errors import DataError
+from balenas_core.testing import DatasetConformance
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +103,7 @@ def test_every_public_name_can_be_imported():
     import balenas_core.data as data
 
     assert all(getattr(data, name) is not None for name in data.__all__)
+
+
+class TestDigits(DatasetConformance):
+    plugin_name = "digits"

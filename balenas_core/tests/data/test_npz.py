@@ -122,7 +122,11 @@ BAD = {
         {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]},
         r"store images\.npz: y_train\.argmax\(1\)",
     ),
-    "negative label": ({"y_train": np.arange(12) % 3 - 1}, r"negative label -1, first at image 0"),
+    "negative label": ({"y_train": np.arange(12) % 3 - 1}, r"negative label -1, at image 0"),
+    "label over 63 bits": (
+        {"y_train": np.full(12, 2**64 - 1, np.uint64)},
+        r"negative label -1",
+    ),
     "one class": (
         {"y_train": np.zeros(12, int), "y_test": np.zeros(6, int)},
         r"only one class \('0'\)",
@@ -281,3 +285,35 @@ def test_real_cifar_10_has_the_known_constants_and_splits_evenly():
     batch = next(BatchLoader(parts.train, batch_size=64, seed=0).iterate(0))
     assert batch.images.shape == (64, 3, 32, 32)
     assert abs(float(batch.images.mean())) < 0.5
+
+
+def test_a_device_is_no_file():
+    with pytest.raises(DataError, match=r"data\.path: /dev/null is no regular file"):
+        _load("/dev/null")
+
+
+def test_random_damage_is_always_one_message_or_harmless(write_npz):
+    path = write_npz()
+    whole = path.read_bytes()
+    messages = []
+    for _ in range(300):
+        content = bytearray(whole)
+        for place in random.integers(len(content), size=3):
+            content[place] = random.integers(256)
+        path.write_bytes(content)
+        try:
+            _load(path)
+        except DataError as error:
+            messages.append(str(error))
+    assert len(messages) > 200
+    assert not any("\n" in message for message in messages)
+
+
+def test_a_zip_feature_that_python_lacks_is_one_message(write_npz):
+    path = write_npz()
+    content = bytearray(path.read_bytes())
+    directory = content.rindex(b"PK\x01\x02")
+    content[directory + 6 : directory + 8] = (255).to_bytes(2, "little")  # version to extract
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"cannot be read.*zip file version 25\.5"):
+        _load(path)

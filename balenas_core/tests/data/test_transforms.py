@@ -6,6 +6,7 @@ import pytest
 import torch
 import torchvision.transforms.v2.functional as reference
 from hypothesis import given, strategies as st
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from balenas_core.data import ArrayAugmentation, ArrayOptions, Normalization
@@ -99,16 +100,16 @@ def test_a_constant_channel_becomes_zero():
     assert_close(normalize(pixels[0]), torch.zeros(1, 3, 3), atol=1e-6, rtol=0)
 
 
-def test_padding_is_an_eighth_of_the_height_by_default():
+def test_padding_is_an_eighth_of_the_side_by_default():
     normalize = Normalization(MEAN, STD)
-    assert augmentation(ArrayOptions(), normalize, height=32).padding == 4
-    assert augmentation(ArrayOptions(), normalize, height=8).padding == 1
-    assert augmentation(ArrayOptions(padding=3), normalize, height=8).padding == 3
+    assert augmentation(ArrayOptions(), normalize, side=32).padding == 4
+    assert augmentation(ArrayOptions(), normalize, side=8).padding == 1
+    assert augmentation(ArrayOptions(padding=3), normalize, side=8).padding == 3
 
 
 def test_no_augmentation_is_normalization_alone():
     normalize = Normalization(MEAN, STD)
-    assert augmentation(ArrayOptions(augment=False, cutout=4), normalize, height=8) is normalize
+    assert augmentation(ArrayOptions(augment=False, cutout=4), normalize, side=8) is normalize
 
 
 def test_own_constants_replace_the_defaults():
@@ -130,3 +131,25 @@ def test_transforms_survive_pickling_for_spawned_workers(image):
         expected = augment(image)
     with seeded(3):
         assert_close(copy(image), expected)
+
+
+@pytest.mark.parametrize("key", ["cutout", "padding"])
+def test_a_mask_or_padding_as_large_as_the_image_is_refused(key):
+    with pytest.raises(DataError, match=rf"data\.{key} must be less than .* 8 pixels; got 8"):
+        augmentation(ArrayOptions(**{key: 8}), Normalization(MEAN, STD), side=8)
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        {"mean": [float("nan")]},
+        {"std": [0.0]},
+        {"std": [float("inf")]},
+        {"cutout": -1},
+        {"padding": -1},
+        {"flipp": True},
+    ],
+)
+def test_options_out_of_range_are_refused(bad):
+    with pytest.raises(ValidationError, match=next(iter(bad))):
+        ArrayOptions(**bad)

@@ -59,7 +59,7 @@ def array_dataset(
         name=name,
         train=images,
         test=ArrayImages.from_numpy(*test),
-        augment=augmentation(options, normalize, height=height),
+        augment=augmentation(options, normalize, side=min(height, width)),
         normalize=normalize,
         input_shape=(channels, height, width),
         class_names=tuple(class_names),

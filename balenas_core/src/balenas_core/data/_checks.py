@@ -110,12 +110,13 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
             f"{name} must hold integer class numbers; got dtype {labels.dtype}"
             f"{_example(labels)}. Store {name}.astype('int64')."
         )
-    if len(labels) and labels.min() < 0:
+    numbers = labels.astype(np.int64)
+    if len(numbers) and numbers.min() < 0:
         raise DataError(
-            f"{name} holds the negative label {labels.min()}, first at image "
-            f"{int(labels.argmin())}. Classes are numbered from 0."
+            f"{name} holds the negative label {numbers.min()}, at image {int(numbers.argmin())}. "
+            "Classes are numbered from 0."
         )
-    return labels.astype(np.int64)
+    return numbers
 
 
 def _example(labels: NDArray[Any]) -> str:

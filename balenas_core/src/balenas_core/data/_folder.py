@@ -17,7 +17,12 @@ from balenas_core.data._extras import require
 from balenas_core.data._options import ImageFolderOptions
 from balenas_core.data._paths import existing
 from balenas_core.data._split import stratified
-from balenas_core.data._transforms import Normalization, cut_out, normalization
+from balenas_core.data._transforms import (
+    Normalization,
+    check_sides,
+    cut_out,
+    normalization,
+)
 from balenas_core.dataset import ImageDataset, Transform
 from balenas_core.errors import DataError
 
@@ -56,7 +61,7 @@ class FolderImages:
         try:
             with Image.open(path) as image:
                 pixels = np.array(image.convert("RGB"))
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        except Exception as error:  # damaged files make PIL raise almost anything
             raise DataError(f"{_unreadable([path])} ({error})") from error
         return torch.from_numpy(pixels).permute(2, 0, 1)
 
@@ -129,6 +134,7 @@ def load(options: ImageFolderOptions) -> ImageDataset:
     root = existing(options.root, key="data.root")
     train, test, class_names = _find(root, options.test_fraction)
     normalize = normalization(options, *IMAGENET_STATISTICS, channels=3)
+    check_sides(options, side=options.size)
     view = CentralView(options.size, normalize)
     augment: Transform = FolderAugmentation(options, normalize) if options.augment else view
     dataset = ImageDataset(
@@ -226,7 +232,7 @@ def _check_headers(paths: Sequence[Path]) -> None:
                 # PIL clips such pixels to 255 when it converts them: nearly all become white.
                 if image.mode.startswith(("I", "F")):
                     deep.append(path)
-        except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        except Exception:  # damaged files make PIL raise almost anything
             unreadable.append(path)
     if unreadable:
         raise DataError(_unreadable(unreadable))

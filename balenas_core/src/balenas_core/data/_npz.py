@@ -21,7 +21,15 @@ from balenas_core.errors import DataError
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 
-_UNREADABLE = (OSError, ValueError, EOFError, MemoryError, zipfile.BadZipFile, zlib.error)
+_UNREADABLE = (
+    OSError,
+    ValueError,
+    EOFError,
+    MemoryError,  # a header that claims a huge array
+    RuntimeError,  # encrypted, or a zip feature that Python lacks
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 def load(options: NpzOptions) -> ImageDataset:
@@ -48,9 +56,10 @@ def load(options: NpzOptions) -> ImageDataset:
 
 
 def _read(path: Path) -> dict[str, NDArray[Any]]:
-    if path.is_dir():
+    if not path.is_file():
+        what = "a folder" if path.is_dir() else "no regular file"
         raise DataError(
-            f"data.path: {path} is a folder; name an .npz file, or use 'image_folder' for a "
+            f"data.path: {path} is {what}; name an .npz file, or use 'image_folder' for a "
             "folder of images."
         )
     try:

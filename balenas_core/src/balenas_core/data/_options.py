@@ -9,7 +9,8 @@ from pydantic import Field
 
 from balenas_core.options import PluginOptions
 
-_Positive = Annotated[float, Field(gt=0)]
+_Finite = Annotated[float, Field(allow_inf_nan=False)]
+_Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 
 class ImageOptions(PluginOptions):
@@ -21,7 +22,7 @@ class ImageOptions(PluginOptions):
     cutout: int = Field(
         default=0, ge=0, description="Side in pixels of the square that cutout masks; 0 for none."
     )
-    mean: tuple[float, ...] | None = Field(
+    mean: tuple[_Finite, ...] | None = Field(
         default=None, description="Mean per channel of pixels in 0..1, to subtract."
     )
     std: tuple[_Positive, ...] | None = Field(
@@ -36,7 +37,7 @@ class ArrayOptions(ImageOptions):
         default=None,
         ge=0,
         description="Zero pixels added at each side before a random crop to the original size; "
-        "by default an eighth of the height.",
+        "by default an eighth of the shorter side.",
     )
     flip: bool = Field(default=True, description="Mirror every second training image.")
 

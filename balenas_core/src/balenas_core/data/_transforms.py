@@ -104,13 +104,37 @@ def normalization(
     return Normalization(options.mean or mean, options.std or std)
 
 
+def check_sides(options: ImageOptions, *, side: int, padding: int = 0) -> None:
+    """Check that augmentation leaves something of an image whose shorter side is ``side``.
+
+    Raises:
+        DataError: ``cutout`` or ``padding`` is as large as the image.
+    """
+    for key, value in (("cutout", options.cutout), ("padding", padding)):
+        if value >= side:
+            raise DataError(
+                f"data.{key} must be less than the shorter side of the images, {side} pixels; "
+                f"got {value}."
+            )
+
+
 def augmentation(
-    options: ArrayOptions, normalize: Normalization, *, height: int
+    options: ArrayOptions, normalize: Normalization, *, side: int
 ) -> ArrayAugmentation | Normalization:
-    """Return the transform of training images that ``options`` asks for."""
+    """Return the transform of training images that ``options`` asks for.
+
+    Args:
+        options: Of the dataset.
+        normalize: Turns a uint8 image into a float image.
+        side: Shorter side of the images in pixels.
+
+    Raises:
+        DataError: ``cutout`` or ``padding`` is as large as the image.
+    """
+    padding = side // 8 if options.padding is None else options.padding
+    check_sides(options, side=side, padding=padding)
     if not options.augment:
         return normalize
-    padding = height // 8 if options.padding is None else options.padding
     return ArrayAugmentation(normalize, padding, options.flip, options.cutout)
 
 
