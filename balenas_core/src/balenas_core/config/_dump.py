@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import yaml
-
 from balenas_core.config._model import SearchConfig
+from balenas_core.config._yaml import dump_yaml
 
 
 def to_yaml(config: SearchConfig) -> str:
@@ -12,4 +11,4 @@ def to_yaml(config: SearchConfig) -> str:
 
     Reading the text back gives an equal configuration.
     """
-    return yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
+    return dump_yaml(config.model_dump(mode="json"))

@@ -93,7 +93,13 @@ class TrainingConfig(BaseModel):
     weight_decay: float = Field(
         default=3e-4, ge=0, strict=True, description="L2 penalty of the weights."
     )
-    clip: Annotated[float | None, BeforeValidator(_none_for_text)] = Field(
+    clip: Annotated[
+        float | None,
+        BeforeValidator(
+            _none_for_text,
+            json_schema_input_type=Annotated[float, Field(gt=0)] | Literal["none"] | None,
+        ),
+    ] = Field(
         default=5.0,
         gt=0,
         strict=True,
@@ -204,7 +210,10 @@ class SearchConfig(BaseModel):
         default=0, ge=0, lt=2**63, strict=True, description="Seed of every random number."
     )
     device: Annotated[str, AfterValidator(_device)] = Field(
-        default="auto", strict=True, description="auto, cpu, cuda, cuda:N or mps."
+        default="auto",
+        strict=True,
+        description="auto, cpu, cuda, cuda:N or mps.",
+        json_schema_extra={"pattern": f"^({_DEVICE.pattern})$"},
     )
     precision: Literal["float32", "float64", "bfloat16"] = Field(
         default="float32",

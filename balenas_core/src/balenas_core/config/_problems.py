@@ -89,10 +89,13 @@ def fail(problems: Iterable[Problem]) -> NoReturn:
     raise ValidationError.from_exception_data("configuration", details)
 
 
-def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> list[Problem]:
+def problems_of(
+    error: ValidationError, model: type[BaseModel], data: Any, *, with_defaults: bool = True
+) -> list[Problem]:
     """Return what ``model`` found wrong with ``data``, in plain words.
 
     The members of a union each report why they refuse a value; these become one problem.
+    ``with_defaults`` is whether problems of defaults count, too.
     """
     packed: list[Problem] = []
     found: dict[Path, list[str]] = {}
@@ -101,6 +104,10 @@ def problems_of(error: ValidationError, model: type[BaseModel], data: Any) -> li
         if detail["type"] == _PACKED:
             context = detail["ctx"]
             packed.append(Problem(detail["loc"], context["message"], context["load_error"]))
+            continue
+        if detail["type"] == "default_factory_not_called":
+            continue  # the consequence of another problem
+        if not with_defaults and _is_default(detail, model, data):
             continue
         path = _path_in_data(detail, data)
         message = _plain_message(detail, model, path)
@@ -173,6 +180,19 @@ def _path_in_data(detail: ErrorDetails, data: Any) -> Path:
     return tuple(path)
 
 
+def _is_default(detail: ErrorDetails, model: type[BaseModel], data: Any) -> bool:
+    """Whether a value was refused that the data does not have, but the model."""
+    if detail["type"] in ("missing", "extra_forbidden"):
+        return False
+    path: Path = ()
+    for part in detail["loc"]:
+        if not _has(data, part):
+            return part in known_keys(model, path)
+        data = data[part]
+        path = (*path, part)
+    return False
+
+
 def _has(data: Any, part: str | int) -> bool:
     if isinstance(data, Mapping):
         return part in data
@@ -186,10 +206,14 @@ def _plain_message(detail: ErrorDetails, model: type[BaseModel], path: Path) -> 
     if kind == "extra_forbidden":
         return unknown_key(str(path[-1]), known_keys(model, path[:-1]))
     if kind in _TEMPLATES:
-        return _TEMPLATES[kind].format(**context)
+        return _TEMPLATES[kind].format(**{key: _bound(value) for key, value in context.items()})
     if kind in ("value_error", "assertion_error"):
         return str(context.get("error", detail["msg"]))
     return detail["msg"].replace("Input should be", "must be", 1)
+
+
+def _bound(value: object) -> object:
+    return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
 def unknown_key(key: str, known: Sequence[str]) -> str:

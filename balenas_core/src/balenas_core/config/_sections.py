@@ -167,9 +167,9 @@ def validate_options(
     lists become tuples and text becomes paths or enumeration members where the model says so.
     """
     if plugin.options is None:
-        known = f"{ref.kind} {ref.name!r} takes no options"
         if options:
-            fail([Problem((key,), f"unknown key; {known}") for key in options])
+            message = f"unknown key; {ref.kind} {ref.name!r} takes no options"
+            fail([Problem((key,), message) for key in options])
         return None
     try:
         text = to_json(options, inf_nan_mode="constants")
@@ -177,6 +177,13 @@ def validate_options(
         fail([Problem((), f"holds a value that no file can hold: {error}")])
     try:
         return plugin.options.model_validate_json(text, strict=True)
+    except ValidationError as error:
+        problems = problems_of(error, plugin.options, options, with_defaults=False)
+        if problems:
+            fail(problems)
+    # Only defaults were refused: strict JSON has no paths or tuples, as a default may be.
+    try:
+        return plugin.options.model_validate_json(text)
     except ValidationError as error:
         fail(problems_of(error, plugin.options, options))
 

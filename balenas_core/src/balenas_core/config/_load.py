@@ -1,0 +1,162 @@
+"""From files, flags and ``--set`` to one validated configuration."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path as FilePath
+from typing import Any
+
+from pydantic import ValidationError
+
+from balenas_core.config._document import DocumentError
+from balenas_core.config._layers import SECTION_KINDS, Layer, Origin, layer
+from balenas_core.config._model import SearchConfig, TrainingConfig
+from balenas_core.config._problems import Path, Problem, problems_of
+from balenas_core.config._read import read_document
+from balenas_core.config._sections import choices
+from balenas_core.config._yaml import parse_yaml
+from balenas_core.errors import BalenasError, ConfigError, PluginLoadError
+from balenas_core.registry import Registry, default_registry
+
+_KEY = re.compile(r"[^.=\s]+(?:\.[^.=\s]+)*")
+_BASE, _FILE, _FLAG, _SET, _NOWHERE = range(5)
+
+_Located = tuple[Origin, Problem]
+
+
+def load_config(
+    path: FilePath | str | None = None,
+    *,
+    flags: Mapping[str, Any] = {},
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    base: Mapping[str, Any] = {},
+    registry: Registry | None = None,
+    flag_names: Mapping[str, str] = {},
+    base_name: str = "preset",
+) -> SearchConfig:
+    """Read, merge and validate the settings of a search.
+
+    Overrides go over flags, flags over the file, the file over ``base``, and ``base`` over the
+    defaults. Mappings are merged key by key, lists are replaced. Where a level changes the name
+    in a plugin's section, the options that lower levels give there belong to another plugin and
+    are dropped.
+
+    Args:
+        path: A ``.yaml``, ``.yml``, ``.toml`` or ``.json`` file; None for no file.
+        flags: Dotted key -> value, such as ``{"training.lr": 0.1}``. None means that the flag
+            was not given.
+        overrides: ``--set`` arguments, ``"training.lr=0.1"``, with the value in YAML, the last
+            of one key counting; or dotted key -> value.
+        base: A preset, as nested mappings.
+        registry: Where plugins are looked up; the process's own by default.
+        flag_names: Dotted key -> how messages name its flag; ``training.batch_size`` is
+            ``--batch-size`` if it is not here.
+        base_name: How messages name ``base``.
+
+    Raises:
+        ConfigError: With one line for every problem.
+        PluginLoadError: The only problem is a plugin that is installed but cannot be loaded.
+    """
+    registry = registry or default_registry()
+    problems: list[_Located] = []
+    merged = layer(base, Origin(base_name, _BASE))
+    if path is not None:
+        merged.lay(_file_layer(FilePath(path), problems))
+    merged.lay(_flag_layer(flags, flag_names))
+    merged.lay(_override_layer(overrides, problems))
+    try:
+        config = SearchConfig.model_validate(merged.data, context={"registry": registry})
+    except ValidationError as error:
+        nowhere = Origin("" if path is None else str(path), _NOWHERE)
+        problems += [
+            (merged.origin(problem.path) or nowhere, _clarified(problem, merged.data, registry))
+            for problem in problems_of(error, SearchConfig, merged.data)
+        ]
+        raise _error(problems) from error
+    if problems:
+        raise _error(problems)
+    return config
+
+
+def _file_layer(path: FilePath, problems: list[_Located]) -> Layer:
+    document = read_document(path)
+    problems += [
+        (Origin(str(path), _FILE, line=finding.line), Problem(finding.path, finding.message))
+        for finding in document.findings
+    ]
+    return layer(document.data, Origin(str(path), _FILE), document.lines)
+
+
+def _flag_layer(flags: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
+    result = Layer()
+    for key, value in flags.items():
+        if value is not None:
+            label = names.get(key) or f"--{key.rpartition('.')[2].replace('_', '-')}"
+            path = tuple(key.split("."))
+            result.put(path, value, Origin(label, _FLAG, path, repeats_key=False))
+    return result
+
+
+def _override_layer(
+    overrides: Sequence[str] | Mapping[str, Any], problems: list[_Located]
+) -> Layer:
+    result = Layer()
+    if isinstance(overrides, Mapping):
+        for key, value in overrides.items():
+            path = tuple(key.split("."))
+            result.put(path, value, Origin(f"--set {key}={value}", _SET, path))
+        return result
+    for argument in overrides:
+        key, equals, text = argument.partition("=")
+        path = tuple(key.strip().split("."))
+        origin = Origin(f"--set {argument}", _SET, path)
+        if not equals or not _KEY.fullmatch(key.strip()):
+            message = "expected KEY=VALUE, such as training.lr=0.1"
+            problems.append((Origin(f"--set {argument}", _SET), Problem((), message)))
+            continue
+        try:
+            document = parse_yaml(text)
+        except DocumentError as error:
+            message = f"{error.message}; put text in quotes, inside those of the shell"
+            problems.append((origin, Problem(path, message)))
+            continue
+        problems += [
+            (origin, Problem((*path, *finding.path), finding.message))
+            for finding in document.findings
+        ]
+        result.put(path, document.data, origin)
+    return result
+
+
+def _clarified(problem: Problem, data: Mapping[str, Any], registry: Registry) -> Problem:
+    """Say more where the whole is known: what can be named, where a key belongs."""
+    message, path = problem.message, problem.path
+    key = str(path[0]) if path else ""
+    if path == (key,) and key in SECTION_KINDS and message == "is missing":
+        message = f"is missing. {choices(SECTION_KINDS[key], registry)}"
+    elif path == (key,) and key in TrainingConfig.model_fields:
+        message = f"unknown key. Did you mean 'training.{key}'?"
+    elif path[-1:] == ("name",) and _is_bare(path[:-1], data):
+        path = path[:-1]
+    return Problem(path, message, problem.load_error)
+
+
+def _is_bare(path: Path, data: Any) -> bool:
+    """Whether a section may have been written as a bare name."""
+    if path and path[0] in SECTION_KINDS:
+        return "name" in data[path[0]]  # merging spells bare names out
+    for part in path:
+        data = data[part]
+    return isinstance(data, str)
+
+
+def _error(problems: list[_Located]) -> BalenasError:
+    load_errors = [problem.load_error for _, problem in problems]
+    only = load_errors[0]
+    if len(load_errors) == 1 and only is not None:
+        return only
+    in_order = sorted(problems, key=lambda item: (item[0].order, item[0].line or 0))
+    lines = list(dict.fromkeys(origin.describe(problem) for origin, problem in in_order))
+    kind = PluginLoadError if all(load_errors) else ConfigError
+    return kind("\n".join(lines))

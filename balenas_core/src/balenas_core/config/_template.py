@@ -1,0 +1,147 @@
+"""A commented configuration file with every key, for ``balenas config init``."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from balenas_core.config._layers import SECTION_KINDS
+from balenas_core.config._load import load_config
+from balenas_core.config._model import SearchConfig, TrainingConfig
+from balenas_core.config._sections import PluginSection
+from balenas_core.config._selector import RankingOptions
+from balenas_core.config._yaml import dump_yaml
+from balenas_core.errors import PluginLoadError
+from balenas_core.registry import Registry, default_registry
+
+_WIDTH = 96
+_INDENT = "  "
+_HEADER = """\
+Configuration of an architecture search: every key, with its default. Run it with
+'balenas search --config FILE'; a key that is left out keeps its default.
+"""
+
+
+def example_yaml(
+    sections: Mapping[str, Any] | SearchConfig | None = None, *, registry: Registry | None = None
+) -> str:
+    """Return a configuration as YAML in which every key is explained.
+
+    Reading the text back gives an equal configuration.
+
+    Args:
+        sections: Names or mappings of plugins, and any other settings; or a configuration. The
+            first installed space and optimizer are taken where it names none.
+        registry: Where plugins are looked up; the process's own by default.
+
+    Raises:
+        ConfigError: The settings are invalid, or a plugin has an option without a default that
+            they do not give.
+    """
+    registry = registry or default_registry()
+    if isinstance(sections, SearchConfig):
+        config = sections
+    else:
+        first = {kind: _first_usable(kind, registry) for kind in ("space", "optimizer")}
+        named = {kind: name for kind, name in first.items() if name is not None}
+        config = load_config(base={**named, **(sections or {})}, registry=registry)
+    values = config.model_dump(mode="json")
+    lines = [*_comment(_HEADER)]
+    for key, field in SearchConfig.model_fields.items():
+        lines += ["", *_comment(_explanation(field))]
+        value = getattr(config, key)
+        if isinstance(value, PluginSection):
+            lines += _section(key, value, values[key], registry)
+        elif isinstance(value, TrainingConfig):
+            lines += [f"{key}:", *_mapping(TrainingConfig, values[key])]
+        else:
+            lines += _entry(key, values[key])
+    return "\n".join(lines) + "\n"
+
+
+def _first_usable(kind: str, registry: Registry) -> str | None:
+    for ref in registry.refs(kind):
+        try:
+            ref.load()
+        except PluginLoadError:
+            continue
+        return ref.name
+    return None
+
+
+def _section(
+    key: str, section: PluginSection, values: dict[str, Any], registry: Registry
+) -> Iterator[str]:
+    kind = SECTION_KINDS[key]
+    names = [ref.name for ref in registry.refs(kind)]
+    yield from _comment(f"Installed: {', '.join(names) or 'none'}.")
+    if kind == "selector":
+        proxies = [ref.name for ref in registry.refs("proxy")]
+        yield from _comment(f"Proxies installed: {', '.join(proxies) or 'none'}.")
+    if section.options is None or not values.keys() - {"name"}:
+        yield from _entry(key, section.name)
+        return
+    yield f"{key}:"
+    if isinstance(section.options, RankingOptions):
+        yield from _ranking(section.options, values, registry)
+        return
+    yield from _comment(registry.find(kind, section.name).load().summary, _INDENT)
+    yield from _entry("name", section.name, _INDENT)
+    yield from _mapping(type(section.options), values)
+
+
+def _ranking(options: RankingOptions, values: dict[str, Any], registry: Registry) -> Iterator[str]:
+    yield from _entry("name", values["name"], _INDENT)
+    fields = RankingOptions.model_fields
+    yield from _comment(_explanation(fields["draws"]), _INDENT)
+    yield from _entry("draws", values["draws"], _INDENT)
+    yield from _comment(_explanation(fields["proxies"]), _INDENT)
+    yield f"{_INDENT}proxies:"
+    for name, section in options.proxies.items():
+        summary = registry.find("proxy", section.name).load().summary
+        yield from _comment(summary, 2 * _INDENT)
+        if section.options is None or not values["proxies"][name]:
+            yield from _entry(name, {}, 2 * _INDENT)
+            continue
+        yield from _entry_head(name, 2 * _INDENT)
+        yield from _mapping(type(section.options), values["proxies"][name], 3 * _INDENT)
+
+
+def _mapping(
+    model: type[BaseModel], values: Mapping[str, Any], indent: str = _INDENT
+) -> Iterator[str]:
+    for name, field in model.model_fields.items():
+        key = field.alias or name
+        if key in values:
+            yield from _comment(_explanation(field), indent)
+            yield from _entry(key, values[key], indent)
+
+
+def _explanation(field: FieldInfo) -> str:
+    """Return a field's description and, where they are few words, its choices."""
+    text = (field.description or "").strip()
+    if text and text[-1] not in ".:;!?":
+        text += "."
+    if get_origin(field.annotation) is Literal:
+        text += f" One of: {', '.join(map(str, get_args(field.annotation)))}."
+    first, _, _ = text.partition(" ")
+    return text[:1].upper() + text[1:] if first.isalpha() else text
+
+
+def _comment(text: str, indent: str = "") -> Iterator[str]:
+    for line in textwrap.wrap(text, _WIDTH - len(indent) - 2, break_long_words=False):
+        yield f"{indent}# {line}"
+
+
+def _entry(key: str, value: Any, indent: str = "") -> Iterator[str]:
+    for line in dump_yaml({key: value}).splitlines():
+        yield f"{indent}{line}"
+
+
+def _entry_head(key: str, indent: str) -> Iterator[str]:
+    for line in dump_yaml({key: None}).splitlines():
+        yield f"{indent}{line.removesuffix(' null')}"
