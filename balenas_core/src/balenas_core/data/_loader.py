@@ -48,9 +48,11 @@ class BatchLoader:
         ValueError: ``batch_size`` or ``workers`` is out of range.
 
     Example:
-        >>> loader = BatchLoader(parts.train, batch_size=64, seed=0)  # doctest: +SKIP
-        >>> for batch in loader.iterate(epoch=0):  # doctest: +SKIP
-        ...     train(batch.images, batch.labels)
+        >>> from balenas_core.data import DigitsOptions, digits, split
+        >>> parts = split(digits.load_implementation()(DigitsOptions()), 0.5, seed=0)
+        >>> loader = BatchLoader(parts.train, batch_size=64, seed=0)
+        >>> next(loader.iterate(epoch=0)).images.shape
+        torch.Size([64, 1, 8, 8])
     """
 
     def __init__(
