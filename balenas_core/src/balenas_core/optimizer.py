@@ -48,6 +48,13 @@ class ArchitectureOptimizer(ABC):
     uses_supernet: bool = True
     """False for methods that learn nothing from a supernet; it is then not trained."""
 
+    def set_progress(self, fraction: float) -> None:
+        """Take note of the share of the search that is done, in [0, 1], for schedules.
+
+        Called before every epoch. The default does nothing.
+        """
+        del fraction
+
     @abstractmethod
     def step(self, objective: Objective) -> float:
         """Make one update and return the (mean) loss that it saw.

@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -103,6 +103,8 @@ class Search:
             except BaseException as error:
                 emit(SearchFailed(error))
                 raise
+            finally:
+                session.close()
 
 
 class _Emitter:
@@ -158,6 +160,8 @@ class _Session:
             seed=derive_seed(config.seed, "split"),
             batch_size=training.batch_size,
         )
+        # As in the DARTS code, architecture steps see augmented images; accuracy is without.
+        augmented = replace(parts.validation, transform=components.dataset.augment)
         self._train, self._validation, self._evaluation = (
             BatchLoader(
                 part,
@@ -169,7 +173,7 @@ class _Session:
             )
             for part, name, shuffle in (
                 (parts.train, "train", True),
-                (parts.validation, "validation", True),
+                (augmented, "validation", True),
                 (parts.validation, "evaluation", False),
             )
         )
@@ -223,11 +227,19 @@ class _Session:
         emit(RunFinished(result))
         return result
 
+    def close(self) -> None:
+        """End the processes that load images."""
+        for loader in (self._train, self._validation, self._evaluation):
+            loader.close()
+
     def _run_epoch(
         self, epoch: int, run: RunDirectory | None, emit: Callable[[Event], None]
     ) -> dict[str, Any]:
         start = time.perf_counter()
         lr = self._loop.lr
+        progress = epoch / max(1, self._epochs - 1)
+        self._components.distribution.set_progress(progress)
+        self._loop.optimizer.set_progress(progress)
         train, validation = Running(), Running()
         is_warm_up = epoch < self._config.training.warmup_epochs
         validation_batches = self._validation.endless(epoch * self._train.steps_per_epoch)

@@ -8,6 +8,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from balenas_core import Plugin
+from balenas_optimizer_ngvi._config import NGVIOptions as NGVIOptions
 from balenas_optimizer_ngvi.errors import (
     NGVIError as NGVIError,
     NonFiniteGradientError as NonFiniteGradientError,
@@ -29,6 +31,17 @@ if TYPE_CHECKING:
     from balenas_optimizer_ngvi._optimizer import NGVI as NGVI, Posterior as Posterior
     from balenas_optimizer_ngvi._per_sample import per_sample_moments as per_sample_moments
 
+plugin = Plugin(
+    kind="optimizer",
+    summary="natural-gradient variational inference of a Gaussian (BaLeNAS)",
+    api_version=1,
+    implementation="balenas_optimizer_ngvi._search:NGVIOptimizer",
+    options=NGVIOptions,
+    needs={"distribution": ("gaussian",), "space": ("supernet",)},
+    defaults={"distribution": "gaussian"},
+    status="balenas_optimizer_ngvi._search:status",
+)
+
 _LAZY = {
     "NGVI": "_optimizer",
     "Posterior": "_optimizer",
@@ -42,6 +55,7 @@ __all__ = [
     "CosineSchedule",
     "LinearSchedule",
     "NGVIError",
+    "NGVIOptions",
     "NativeStatus",
     "NonFiniteGradientError",
     "OptionError",
@@ -51,6 +65,7 @@ __all__ = [
     "StateError",
     "native_status",
     "per_sample_moments",
+    "plugin",
 ]
 
 

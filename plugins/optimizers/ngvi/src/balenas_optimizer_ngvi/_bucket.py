@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import MutableMapping, Sequence
 from typing import Any
 
@@ -56,7 +57,8 @@ class Bucket:
         self.gradient: Tensor | None = None
         self.curvature: Tensor | None = None
         self._adopt(state)
-        self.linear = [linear(p) for p in self.parameters]
+        # Aliases without history: writing to them needs no `no_grad`.
+        self.linear = [linear(p.detach()) for p in self.parameters]
         self.means = self.views(self.mean)
         self._momenta, self._hessians = self.views(self.momentum), self.views(self.hess)
         self._noises: list[Tensor] = []
@@ -130,7 +132,7 @@ class Bucket:
                 self._seed = seed
             noises = self._noises if keep and self.variant == "ivon" else []
             sign = -1.0 if negate else 1.0
-            torch.ops.balenas_ngvi.sample_(
+            torch.ops.balenas_ngvi.sample_.default(
                 self.linear, self._hessians, self.means, noises, ess, prior, sign, seed
             )
             return
@@ -237,8 +239,11 @@ class Bucket:
     def all_finite(self, gradients: list[Tensor]) -> bool:
         """Return whether no gradient has a NaN or an infinity (waits for a GPU)."""
         if self.is_native and self._like.device.type == "cpu":
-            return bool(torch.ops.balenas_ngvi.all_finite(gradients))
-        norms = torch._foreach_norm(gradients, float("inf"))
+            return bool(torch.ops.balenas_ngvi.all_finite.default(gradients))
+        # A finite sum proves finite terms and is cheap; an overflow needs the second look.
+        if self._like.device.type == "cpu" and all(math.isfinite(g.sum().item()) for g in gradients):
+            return True
+        norms = torch._foreach_norm(gradients, math.inf)
         return bool(torch.stack(norms).isfinite().all())
 
     # The update
@@ -273,7 +278,7 @@ class Bucket:
         lists = [self.linear, self._momenta, self._hessians, extra]
         if len(active) < len(self.parameters):
             lists = [[views[i] for i in active] if views else [] for views in lists]
-        torch.ops.balenas_ngvi.step_(
+        torch.ops.balenas_ngvi.step_.default(
             lists[0],
             lists[1],
             lists[2],
@@ -342,4 +347,4 @@ class Bucket:
             size = min(self.size, max(limit, largest) + _ALIGNMENT * len(self.parameters))
             self._work = [self._like.new_zeros(size) for _ in range(4)]
         flats = (self.mean, self.momentum, self.hess)
-        return [build_piece(run, self.parameters, self.offsets, flats, self._work) for run in runs]
+        return [build_piece(run, self.linear, self.offsets, flats, self._work) for run in runs]

@@ -57,9 +57,9 @@ class StepOptions:
         return 1.0 / (1.0 - beta**self.step) if self.debias else 1.0
 
 
-def sigma(hess: Tensor, *, ess: float, prior: float, out: Tensor | None = None) -> Tensor:
+def sigma(hess: Tensor, *, ess: float, prior: float) -> Tensor:
     """Return the posterior's standard deviation, 1 / sqrt(ess * hess + prior)."""
-    return torch.mul(hess, ess, out=out).add_(prior).rsqrt_()
+    return hess.mul(ess).add_(prior).rsqrt_()
 
 
 def sample_(
@@ -72,8 +72,10 @@ def sample_(
     prior: float,
     scratch: Tensor,
 ) -> None:
-    """Write mean + noise * sigma(hess) into ``out``."""
-    torch.addcmul(mean, noise, sigma(hess, ess=ess, prior=prior, out=scratch), out=out)
+    """Write mean + noise / sqrt(ess * (hess + prior / ess)) into ``out``."""
+    torch.add(hess, prior / ess, out=scratch).rsqrt_()
+    # The number 1 / sqrt(ess) rides along instead of costing a pass of its own.
+    torch.addcmul(mean, noise, scratch, value=ess**-0.5, out=out)
 
 
 def vadam_(
@@ -89,37 +91,36 @@ def vadam_(
 
     m <- b1 m + (1 - b1) (g + delta mu);  s <- b2 s + (1 - b2) g2
     mu <- mu - lr * clip( (m / (1 - b1^t)) / (sqrt(s / (1 - b2^t)) + delta) )
+
+    The last line is computed as (m f1 / r) / (sqrt(s) + delta / r), r^2 = f2 = 1 / (1 - b2^t).
     """
     regularised, denominator = scratch
     torch.add(gradient, mean, alpha=options.delta, out=regularised)
     momentum.lerp_(regularised, 1.0 - options.beta1)
-    factor = gradient if square is None else square
     if square is None:
-        hess.mul_(options.beta2).addcmul_(factor, factor, value=1.0 - options.beta2)
-    else:
-        hess.lerp_(square, 1.0 - options.beta2)
-    torch.mul(hess, options.debias_factor(options.beta2), out=denominator)
-    denominator.sqrt_().add_(options.delta)
-    _descend_(mean, momentum, denominator, options.debias_factor(options.beta1), options, scratch[0])
+        square = torch.mul(gradient, gradient, out=denominator)
+    hess.lerp_(square, 1.0 - options.beta2)
+    root = options.debias_factor(options.beta2) ** 0.5
+    torch.sqrt(hess, out=denominator).add_(options.delta / root)
+    factor = options.debias_factor(options.beta1) / root
+    _descend_(mean, momentum, denominator, factor, options, scratch[0])
 
 
-def new_hessian_(
-    hess: Tensor, estimate: Tensor, shifted: Tensor, beta2: float, scratch: Tensor
-) -> None:
+def new_hessian_(hess: Tensor, error: Tensor, shifted: Tensor, beta2: float) -> None:
     """Move an average towards an estimate so that hess + delta stays positive.
 
-    h <- b2 h + (1 - b2) hhat + (1 - b2)^2 / 2 * (h - hhat)^2 / (h + delta)
+    h <- h - (1 - b2) e + (1 - b2)^2 / 2 * e^2 / (h + delta), e = h - hhat; so h + delta falls
+    at most to its half.
 
     Args:
         hess: The average h, overwritten.
-        estimate: The estimate hhat, of any sign.
+        error: h minus an estimate hhat of any sign, overwritten.
         shifted: h + delta of the old h.
         beta2: Decay in [0, 1).
-        scratch: Tensor of the same size to overwrite.
     """
-    torch.sub(hess, estimate, out=scratch)
-    hess.lerp_(estimate, 1.0 - beta2)
-    hess.addcdiv_(scratch.square_(), shifted, value=0.5 * (1.0 - beta2) ** 2)
+    gain = 1.0 - beta2
+    hess.sub_(error, alpha=gain)
+    hess.addcdiv_(error.square_(), shifted, value=0.5 * gain**2)
 
 
 def ivon_(
@@ -131,16 +132,17 @@ def ivon_(
     options: StepOptions,
     scratch: Scratch,
 ) -> None:
-    """Make one IVON update; ``product`` is the mean of eps * g, overwritten.
+    """Make one IVON update; ``product`` is the mean of eps * g.
 
-    hhat = sqrt(ess * h + prior) * product, which is ess (h + delta) * mean(n * g)
+    hhat = sqrt(ess (h + delta)) * product, which is ess (h + delta) * mean(n * g)
     h <- ``new_hessian_``;  m <- b1 m + (1 - b1) g
     mu <- mu - lr * clip( (m / (1 - b1^t) + delta mu) / (h + delta) )
     """
-    shifted, other = scratch
+    shifted, error = scratch
     torch.add(hess, options.delta, out=shifted)
-    product.mul_(torch.mul(shifted, options.ess, out=other).sqrt_())
-    new_hessian_(hess, product, shifted, options.beta2, other)
+    torch.sqrt(shifted, out=error)
+    torch.addcmul(hess, product, error, value=-(options.ess**0.5), out=error)
+    new_hessian_(hess, error, shifted, options.beta2)
     momentum.lerp_(gradient, 1.0 - options.beta1)
     _newton_(mean, momentum, hess, options, scratch)
 
@@ -167,11 +169,12 @@ def vogn_(
 def _newton_(
     mean: Tensor, momentum: Tensor, hess: Tensor, options: StepOptions, scratch: Scratch
 ) -> None:
+    """Make the step of IVON and VOGN; the debiasing factor is taken out of the fraction."""
     numerator, denominator = scratch
-    torch.mul(momentum, options.debias_factor(options.beta1), out=numerator)
-    numerator.add_(mean, alpha=options.delta)
+    factor = options.debias_factor(options.beta1)
+    torch.add(momentum, mean, alpha=options.delta / factor, out=numerator)
     torch.add(hess, options.delta, out=denominator)
-    _descend_(mean, numerator, denominator, 1.0, options, scratch[1])
+    _descend_(mean, numerator, denominator, factor, options, scratch[1])
 
 
 def _descend_(
@@ -182,6 +185,7 @@ def _descend_(
     options: StepOptions,
     scratch: Tensor,
 ) -> None:
+    """Subtract lr * clip(factor * numerator / denominator) from the mean."""
     if options.radius == math.inf:
         mean.addcdiv_(numerator, denominator, value=-options.lr * factor)
         return

@@ -24,11 +24,12 @@ class NoiseSource:
 
     generator: Generator
     rank: int = 0
+    _drawn: Tensor = field(default_factory=lambda: torch.empty((), dtype=torch.int64))
     _device_generators: dict[torch.device, Generator] = field(default_factory=dict)
 
     def seed(self) -> int:
         """Draw the seed of one counter-based draw, in [0, 2^63)."""
-        drawn = int(torch.empty((), dtype=torch.int64).random_(generator=self.generator))
+        drawn = int(self._drawn.random_(generator=self.generator))
         return (drawn + self.rank * _RANK_STRIDE) % _SEEDS
 
     def stream(self, device: torch.device) -> Generator:

@@ -238,12 +238,13 @@ class NGVI(Optimizer):
         self._sample(train)
         try:
             yield self
-            if train:
-                self._collect()
+            if train and self._gives_curvature:
+                with torch.no_grad():
+                    self._collect()
+            self._count += train
         finally:
             self._restore()
 
-    @torch.no_grad()
     def _sample(self, train: bool) -> None:
         self._noise.rank = _sync.rank(self.process_group) if self.sync_samples else 0
         negate = train and self.antithetic and self._count % 2 == 1
@@ -255,7 +256,6 @@ class NGVI(Optimizer):
             for bucket in buckets:
                 bucket.sample(self._noise, ess=ess, prior=prior, keep=keep, negate=negate)
 
-    @torch.no_grad()
     def _restore(self) -> None:
         for buckets in self._buckets:
             for bucket in buckets:
@@ -282,7 +282,6 @@ class NGVI(Optimizer):
                 self._buckets[index] = self._make_buckets(group, parameters)
         return self._buckets
 
-    @torch.no_grad()
     def _make_buckets(self, group: dict[str, Any], parameters: list[Tensor]) -> list[Bucket]:
         buckets = [
             Bucket(
@@ -306,28 +305,23 @@ class NGVI(Optimizer):
         """Whether means over samples are built, instead of leaving all to ``step``."""
         return self.mc_samples > 1 or self.sync_samples or self.variant == "vogn"
 
-    @torch.no_grad()
     def _collect(self) -> None:
         """Take in the gradients of the draw that the parameters hold.
 
-        With one sample they stay in ``.grad``, so that clipping, unscaling and hooks see an
-        ordinary gradient; with several ``.grad`` holds their mean after the last one.
+        ``.grad`` is None after it, and holds the mean gradient after the last sample. (With
+        one sample gradients simply stay in ``.grad``, and this is not called.) Either way
+        clipping, unscaling and hooks see an ordinary gradient before ``step``.
         """
-        for group in self.param_groups:
-            for parameter in group["params"]:
-                if parameter.grad is not None:
-                    _check_gradient(parameter.grad)
-        self._count += 1
-        if not self._gives_curvature:
-            return
-        is_last = self._count == self.mc_samples
+        is_last = self._count + 1 == self.mc_samples
         for bucket in self._each_bucket():
             active = _with_gradient(bucket)
+            for index in active:
+                _check_gradient(_gradient_of(bucket.parameters[index]))
             bucket.collect(
                 active,
                 [self._square_of(bucket.parameters[i]) for i in active],
                 weight=1.0 / self.mc_samples,
-                is_first=self._count == 1,
+                is_first=self._count == 0,
             )
             self._touched |= {bucket.parameters[i]: None for i in active}
             for index in active:
@@ -339,7 +333,6 @@ class NGVI(Optimizer):
 
     def _square_of(self, parameter: Tensor) -> Tensor | None:
         if self.variant == "vogn" and parameter not in self._squares:
-            self._count -= 1
             raise SequenceError(
                 "variant 'vogn' needs the gradient of every example. Call "
                 "optimizer.backward(losses) with a vector of losses instead of losses.mean()"
@@ -376,7 +369,6 @@ class NGVI(Optimizer):
 
     # The step
 
-    @torch.no_grad()
     def step(self, closure: Callable[[], Tensor | float] | None = None) -> Any:
         """Update the posterior from the samples taken since the last step.
 
@@ -401,8 +393,9 @@ class NGVI(Optimizer):
                 "Compute them inside of `with optimizer.sampled_params():`"
             )
         try:
-            if not self._found_infinity():
-                self._update()
+            with torch.no_grad():
+                if not self._found_infinity():
+                    self._update()
         finally:
             self.discard_samples()
         return loss
@@ -452,9 +445,9 @@ class NGVI(Optimizer):
         active = _with_gradient(bucket)
         if self._gives_curvature:
             active = [i for i in active if bucket.parameters[i] in self._touched]
+        for index in active:
+            _check_gradient(_gradient_of(bucket.parameters[index]))
         gradients = bucket.gradients(active)
-        for gradient in gradients:
-            _check_gradient(gradient)
         if scale is not None and active:
             raw = [_gradient_of(bucket.parameters[i]) for i in active]
             torch._foreach_div_(raw, scale.to(raw[0].device))

@@ -77,8 +77,8 @@ def effective_size(group: Mapping[str, Any], step: int) -> float:
     Raises:
         OptionError: A schedule returned something else than a positive number.
     """
-    ess, temperature = (_scheduled(group[name], name, step) for name in ("ess", "temperature"))
-    return ess / temperature
+    ess = _scheduled(group["ess"], "ess", step)
+    return ess / _scheduled(group["temperature"], "temperature", step)
 
 
 def _scheduled(schedule: float | Schedule, name: str, step: int) -> float:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from balenas_optimizer_ngvi._layout import is_dense, linear
+from balenas_optimizer_ngvi._layout import is_dense
 
 CPU_PIECE = 1 << 16
 """Elements of a piece on the CPU: nine arrays of it fit a second-level cache."""
@@ -83,17 +83,25 @@ def cut(
 
 def build_piece(
     parts: tuple[Part, ...],
-    parameters: Sequence[Tensor],
+    linears: Sequence[Tensor],
     offsets: Sequence[int],
     flats: tuple[Tensor, Tensor, Tensor],
     work: Sequence[Tensor],
 ) -> Piece:
-    """Make the views of a run: ``flats`` are mean, momentum and hess, ``work`` four scratches."""
+    """Make the views of a run.
+
+    Args:
+        parts: The run.
+        linears: Aliases of all parameters, from ``linear``.
+        offsets: Where each parameter starts in flat state.
+        flats: Flat mean, momentum and curvature.
+        work: Four flat tensors to overwrite, as long as the longest run.
+    """
     start = offsets[parts[0].index] + parts[0].first
     stop = offsets[parts[-1].index] + parts[-1].stop
     mean, momentum, hess = (flat[start:stop] for flat in flats)
     buffer, one, two, product = (flat[: stop - start] for flat in work)
-    targets = [part.of(linear(parameters[part.index])) for part in parts]
+    targets = [part.of(linears[part.index]) for part in parts]
 
     def views(flat: Tensor) -> list[Tensor]:
         found = []

@@ -1,0 +1,100 @@
+import pytest
+import torch
+
+from balenas_core._builtin import GaussianOptions
+from balenas_core.distributions import GaussianDistribution
+from balenas_core.random import generator
+from balenas_core.space import Decision
+from balenas_core.testing import OptimizerConformance, ToyObjective
+from balenas_optimizer_ngvi import NGVIOptions
+from balenas_optimizer_ngvi._search import NGVIOptimizer, status
+
+DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
+
+
+class TestVadam(OptimizerConformance):
+    plugin_name = "ngvi"
+    options = {"lr": 0.02}
+
+
+class TestIvon(OptimizerConformance):
+    plugin_name = "ngvi"
+    options = {"variant": "ivon", "mc_samples": 4, "antithetic": True}
+
+
+def _pair(sigma=1.0, dataset_size=1000, **options):
+    distribution = GaussianDistribution(
+        GaussianOptions(initial_sigma=sigma), decisions=DECISIONS, generator=generator(0)
+    )
+    optimizer = NGVIOptimizer(
+        NGVIOptions(**options),
+        distribution=distribution,
+        dataset_size=dataset_size,
+        generator=generator(1),
+    )
+    return distribution, optimizer
+
+
+@pytest.mark.parametrize("variant", ["vadam", "ivon"])
+def test_the_distributions_sigma_is_that_of_the_curvature_estimate(variant):
+    distribution, optimizer = _pair(variant=variant)
+    for _ in range(5):
+        optimizer.step(ToyObjective(DECISIONS))
+    hess = optimizer.state_dict()["state"][0]["hess"].view(2, 3)
+    prior = {"vadam": 1.0, "ivon": 0.1}[variant]
+    expected = (1000 * hess + prior).rsqrt()
+    torch.testing.assert_close(distribution.log_sigma["cell"].exp(), expected)
+    assert (distribution.log_sigma["cell"] != 0).all()
+
+
+def test_the_first_step_of_vadam_is_the_one_of_the_method():
+    distribution, optimizer = _pair(lr=0.1)
+    mean = distribution.mean["cell"].detach().double().clone()
+    noise = torch.Generator().manual_seed(0)
+    noise.set_state(optimizer.state_dict()["ngvi"]["generator"])
+    seen = []
+    objective = ToyObjective(DECISIONS)
+
+    class Record:
+        def __call__(self, weights):
+            seen.append(distribution.mean["cell"].detach().double().clone())
+            return objective(weights)
+
+    optimizer.step(Record())
+    alpha = seen[0].clone().requires_grad_()
+    loss = (torch.softmax(alpha, -1) - objective.targets["cell"].double()).square().sum()
+    (gradient,) = torch.autograd.grad(loss, alpha)
+    # Debiasing divides the first averages by 1 - beta: what is left are the raw values.
+    step = (gradient + mean / 1000) / (gradient.abs() + 1 / 1000)
+    expected = mean - 0.1 * step
+    # s is not debiased in the posterior.
+    sigma = (1000 * 0.001 * gradient.square() + 1).rsqrt()
+    torch.testing.assert_close(distribution.mean["cell"].double(), expected, rtol=1e-5, atol=1e-6)
+    torch.testing.assert_close(
+        distribution.log_sigma["cell"].double().exp(), sigma, rtol=1e-5, atol=1e-6
+    )
+
+
+def test_a_start_at_the_width_of_the_prior_is_accepted():
+    distribution, _ = _pair(sigma=0.5, prior_precision=4.0)
+    assert distribution.log_sigma["cell"].exp().allclose(torch.tensor(0.5))
+
+
+def test_a_start_wider_than_the_prior_names_the_limit():
+    with pytest.raises(ValueError, match="initial_sigma"):
+        _pair(sigma=2.0)
+
+
+def test_the_temperature_follows_its_schedule():
+    _, optimizer = _pair(temperature_start=0.01, temperature=1.0)
+    sizes = []
+    for fraction in (0.0, 0.5, 1.0):
+        optimizer.set_progress(fraction)
+        sizes.append(optimizer.statistics()["effective_sample_size"])
+    assert sizes == pytest.approx([100_000, 1000 / 0.505, 1000])
+
+
+def test_status_says_which_back_end_serves_and_why():
+    answer = status()
+    assert set(answer) == {"CPU", "GPU"}
+    assert answer["CPU"].startswith(("native", "torch"))
