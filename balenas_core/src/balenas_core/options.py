@@ -6,10 +6,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class PluginOptions(BaseModel):
-    """Options of one plugin: frozen, no unknown keys, defaults validated like input.
+    """Options of one plugin: frozen, finite, no unknown keys, defaults validated like input.
 
     Subclass it with annotated fields; ``Field(description=...)`` reaches the JSON schema and
-    ``balenas plugins info``.
+    ``balenas plugins info``, and ``Field(allow_inf_nan=True)`` admits infinity.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
+    )

@@ -6,6 +6,12 @@ from balenas_core.config._model import (
     SearchConfig as SearchConfig,
     TrainingConfig as TrainingConfig,
 )
+from balenas_core.config._modifiers import (
+    CurvatureConfig as CurvatureConfig,
+    EarlyStoppingConfig as EarlyStoppingConfig,
+    ModifiersConfig as ModifiersConfig,
+    PerturbationConfig as PerturbationConfig,
+)
 from balenas_core.config._schema import json_schema as json_schema
 from balenas_core.config._sections import PluginSection as PluginSection
 from balenas_core.config._selector import (

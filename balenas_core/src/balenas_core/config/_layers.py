@@ -26,14 +26,14 @@ class Origin:
 
     Args:
         label: How messages name the place, without a line: ``search.yaml`` or ``--lr``.
-        order: Problems are listed by it, then by line.
+        order: Level and position in it, by which problems are listed, after the line.
         path: The key that the place stands for; () for a file, which holds many.
         line: 1-based line in a file.
         repeats_key: Whether messages name the key even where it is ``path``.
     """
 
     label: str
-    order: int
+    order: tuple[int, int]
     path: Path = ()
     line: int | None = None
     repeats_key: bool = True

@@ -60,7 +60,8 @@ def load_config(
     """
     registry = registry or default_registry()
     problems: list[_Located] = []
-    merged = layer(base, Origin(base_name, _BASE))
+    merged = Layer()
+    merged.lay(layer(base, Origin(base_name, (_BASE, 0))))
     if path is not None:
         merged.lay(_file_layer(FilePath(path), problems))
     merged.lay(_flag_layer(flags, flag_names))
@@ -68,7 +69,7 @@ def load_config(
     try:
         config = SearchConfig.model_validate(merged.data, context={"registry": registry})
     except ValidationError as error:
-        nowhere = Origin("" if path is None else str(path), _NOWHERE)
+        nowhere = Origin("" if path is None else str(path), (_NOWHERE, 0))
         problems += [
             (merged.origin(problem.path) or nowhere, _clarified(problem, merged.data, registry))
             for problem in problems_of(error, SearchConfig, merged.data)
@@ -82,19 +83,19 @@ def load_config(
 def _file_layer(path: FilePath, problems: list[_Located]) -> Layer:
     document = read_document(path)
     problems += [
-        (Origin(str(path), _FILE, line=finding.line), Problem(finding.path, finding.message))
+        (Origin(str(path), (_FILE, 0), line=finding.line), Problem(finding.path, finding.message))
         for finding in document.findings
     ]
-    return layer(document.data, Origin(str(path), _FILE), document.lines)
+    return layer(document.data, Origin(str(path), (_FILE, 0)), document.lines)
 
 
 def _flag_layer(flags: Mapping[str, Any], names: Mapping[str, str]) -> Layer:
     result = Layer()
-    for key, value in flags.items():
+    for position, (key, value) in enumerate(flags.items()):
         if value is not None:
             label = names.get(key) or f"--{key.rpartition('.')[2].replace('_', '-')}"
             path = tuple(key.split("."))
-            result.put(path, value, Origin(label, _FLAG, path, repeats_key=False))
+            result.put(path, value, Origin(label, (_FLAG, position), path, repeats_key=False))
     return result
 
 
@@ -103,17 +104,16 @@ def _override_layer(
 ) -> Layer:
     result = Layer()
     if isinstance(overrides, Mapping):
-        for key, value in overrides.items():
+        for position, (key, value) in enumerate(overrides.items()):
             path = tuple(key.split("."))
-            result.put(path, value, Origin(f"--set {key}={value}", _SET, path))
+            result.put(path, value, Origin(f"--set {key}={value}", (_SET, position), path))
         return result
-    for argument in overrides:
+    for position, argument in enumerate(overrides):
         key, equals, text = argument.partition("=")
         path = tuple(key.strip().split("."))
-        origin = Origin(f"--set {argument}", _SET, path)
+        origin = Origin(f"--set {argument}", (_SET, position), path)
         if not equals or not _KEY.fullmatch(key.strip()):
-            message = "expected KEY=VALUE, such as training.lr=0.1"
-            problems.append((Origin(f"--set {argument}", _SET), Problem((), message)))
+            problems.append((origin, Problem((), "expected KEY=VALUE, such as training.lr=0.1")))
             continue
         try:
             document = parse_yaml(text)
@@ -144,10 +144,10 @@ def _clarified(problem: Problem, data: Mapping[str, Any], registry: Registry) ->
 
 def _is_bare(path: Path, data: Any) -> bool:
     """Whether a section may have been written as a bare name."""
-    if path and path[0] in SECTION_KINDS:
-        return "name" in data[path[0]]  # merging spells bare names out
     for part in path:
         data = data[part]
+    if path and path[0] in SECTION_KINDS:
+        return isinstance(data, Mapping) and "name" in data  # merging spells bare names out
     return isinstance(data, str)
 
 

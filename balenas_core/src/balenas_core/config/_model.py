@@ -19,6 +19,7 @@ from pydantic import (
 )
 
 from balenas_core.config._compatibility import incompatibilities
+from balenas_core.config._modifiers import ModifiersConfig
 from balenas_core.config._problems import Problem, fail, shown
 from balenas_core.config._sections import (
     PluginSection,
@@ -200,6 +201,10 @@ class SearchConfig(BaseModel):
     training: TrainingConfig = Field(
         default_factory=TrainingConfig, description="Training of the supernet's weights."
     )
+    modifiers: ModifiersConfig = Field(
+        default_factory=ModifiersConfig,
+        description="Changes that go with any space, distribution and optimizer.",
+    )
     trackers: tuple[Annotated[PluginSection, section_validator("tracker")], ...] = Field(
         default=(), description="Experiment trackers that receive the search's events."
     )
@@ -230,9 +235,9 @@ class SearchConfig(BaseModel):
         default=None, description="Directory of the run; null to write nothing."
     )
 
-    @field_validator("training", mode="before")
+    @field_validator("training", "modifiers", mode="before")
     @classmethod
-    def _empty_training(cls, value: Any) -> Any:
+    def _empty_section(cls, value: Any) -> Any:
         return {} if value is None else value  # `training:` with every key commented out
 
     @model_validator(mode="after")

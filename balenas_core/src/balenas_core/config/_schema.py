@@ -40,7 +40,9 @@ def json_schema(registry: Registry | None = None) -> Schema:
     registry = registry or default_registry()
     base = SearchConfig.model_json_schema(schema_generator=_Generator)
     properties: Schema = base["properties"]
-    definitions: Schema = {"TrainingConfig": base["$defs"]["TrainingConfig"]}
+    definitions: Schema = {
+        name: value for name, value in base["$defs"].items() if name.endswith("Config")
+    }
     for key, kind in SECTION_KINDS.items():
         description = properties[key]["description"]
         section = _section(kind, registry, definitions)

@@ -15,7 +15,7 @@ from pydantic import (
     ValidationInfo,
     model_serializer,
 )
-from pydantic_core import PydanticSerializationError, to_json
+from pydantic_core import PydanticSerializationError, from_json, to_json
 
 from balenas_core.config._problems import Path, Problem, fail, problems_of, shown
 from balenas_core.errors import (
@@ -181,9 +181,10 @@ def validate_options(
         problems = problems_of(error, plugin.options, options, with_defaults=False)
         if problems:
             fail(problems)
-    # Only defaults were refused: strict JSON has no paths or tuples, as a default may be.
+    # Only defaults were refused, which may be what JSON does not have, such as paths. What was
+    # given is known to be good, so that a lenient reading cannot mistake it.
     try:
-        return plugin.options.model_validate_json(text)
+        return plugin.options.model_validate(from_json(text))
     except ValidationError as error:
         fail(problems_of(error, plugin.options, options))
 
