@@ -264,6 +264,71 @@ def test_warm_up_epochs_leave_the_distribution_alone(registry, make):
     assert metrics[1]["validation_loss"] is not None
 
 
+def test_the_distribution_and_the_optimizer_hear_of_the_progress(registry, make):
+    heard = {"distribution": [], "optimizer": []}
+
+    class Listening(_SGD):
+        def __init__(self, **context):
+            super().__init__(**context)
+            self.distribution.set_progress = heard["distribution"].append
+
+        def set_progress(self, fraction):
+            heard["optimizer"].append(fraction)
+
+    registry.add("listening", _plugin("optimizer", Listening, defaults={"distribution": "point"}))
+    _run(registry, make(optimizer="listening", training={"epochs": 3}))
+    assert heard == {"distribution": [0.0, 0.5, 1.0], "optimizer": [0.0, 0.5, 1.0]}
+
+
+def test_the_curvature_is_recorded_each_epoch_and_moves_no_random_number(registry, make):
+    plain = _run(registry, make()).metrics
+    modifiers = {"curvature": {"iterations": 3, "samples": 2}}
+    recorded = _run(registry, make(modifiers=modifiers)).metrics
+    for before, after in zip(plain, recorded, strict=True):
+        assert math.isfinite(after["hessian_top_eigenvalue"])
+        assert math.isfinite(after["hessian_trace"])
+        assert {key: after[key] for key in before if key != "seconds"} == {
+            key: before[key] for key in before if key != "seconds"
+        }
+
+
+def test_a_rising_eigenvalue_ends_the_search_early(registry, make, tmp_path, monkeypatch):
+    from balenas_core import _bilevel
+    from balenas_core.curvature import Curvature
+
+    values = iter([1.0, 1.0, 2.0, 2.0, 2.0, 2.0])
+    monkeypatch.setattr(_bilevel, "curvature", lambda *_, **__: Curvature(next(values), trace=0.0))
+    config = make(
+        training={"epochs": 6},
+        modifiers={"early_stopping": {"window": 1}},
+        output=tmp_path / "run",
+    )
+    result = _run(registry, config)
+    assert [m["hessian_top_eigenvalue"] for m in result.metrics] == [1.0, 1.0, 2.0]
+    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    assert state["early_stopping"]["has_stopped"]
+    # What is kept is the distribution of the epoch before the rise.
+    earlier = state["early_stopping"]["states"][0]
+    assert all(torch.equal(earlier[key], state["distribution"][key]) for key in earlier)
+    assert result.metrics[-1]["architecture"] == result.metrics[-2]["architecture"]
+
+
+def test_a_perturbation_changes_the_training_and_a_limit_the_choice(registry, make):
+    plain = _run(registry, make())
+    noisy = _run(registry, make(modifiers={"perturbation": {"start": 0.3}}))
+    assert noisy.metrics[0]["train_loss"] != plain.metrics[0]["train_loss"]
+    limits = {"limits": {"skip": 0, "conv": 1}}
+    selector = {"name": "random", "draws": 20}
+    limited = _run(registry, make(modifiers=limits, selector=selector))
+    chosen = [str(c.architecture).split("-") for c in limited.selection.candidates]
+    assert all(c.count("skip") == 0 and c.count("conv") <= 1 for c in chosen)
+
+
+def test_a_limit_on_an_unknown_choice_is_refused_before_any_work(registry, make):
+    with pytest.raises(UsageError, match="has the choice 'sep_conv'"):
+        _run(registry, make(modifiers={"limits": {"sep_conv": 1}}))
+
+
 def test_an_optimizer_that_needs_no_supernet_trains_none(registry, make, tmp_path):
     result = _run(registry, make(optimizer="lazy", output=tmp_path / "run"))
     assert result.metrics == ()

@@ -13,7 +13,9 @@ import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
 
-from balenas_core.config import TrainingConfig
+from balenas_core._modifiers import perturbation_radius, perturbed
+from balenas_core.config import CurvatureConfig, PerturbationConfig, TrainingConfig
+from balenas_core.curvature import Curvature, curvature
 from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.errors import DivergenceError
 from balenas_core.optimizer import ArchitectureOptimizer
@@ -131,7 +133,8 @@ class BilevelLoop:
         optimizer: Drives the distribution.
         training: Settings of the weight optimizer.
         precision: Device and type.
-        generator: For weight steps at a sample of the distribution.
+        generator: For weight steps at a sample of the distribution, or at perturbed weights.
+        perturbation: Noise on the architecture weights of weight steps.
 
     References:
         Liu et al. 2019, "DARTS", ICLR, algorithm 1 with xi = 0 (first order).
@@ -146,6 +149,7 @@ class BilevelLoop:
         training: TrainingConfig,
         precision: Precision,
         generator: Generator,
+        perturbation: PerturbationConfig | None = None,
     ) -> None:
         self.supernet = supernet
         self.distribution = distribution
@@ -153,6 +157,8 @@ class BilevelLoop:
         self._training = training
         self._precision = precision
         self._generator = generator
+        self._perturbation = perturbation
+        self._fraction = 0.0
         self._sgd = torch.optim.SGD(
             supernet.parameters(),
             lr=training.lr,
@@ -166,6 +172,12 @@ class BilevelLoop:
     def lr(self) -> float:
         """Current learning rate of the network's weights."""
         return float(self._sgd.param_groups[0]["lr"])
+
+    def set_progress(self, fraction: float) -> None:
+        """Move every schedule of the architecture side: 0 in the first epoch, 1 in the last."""
+        self._fraction = fraction
+        self.distribution.set_progress(fraction)
+        self.optimizer.set_progress(fraction)
 
     def architecture_step(self, validation: Batch, training: Batch) -> float:
         """Update the distribution and return the validation loss that it saw.
@@ -194,12 +206,7 @@ class BilevelLoop:
         """
         self.supernet.train()
         batch = self._precision.move(training)
-        with torch.no_grad():
-            weights = (
-                self.distribution.mean_weights()
-                if self._training.weights_at == "mean"
-                else self.distribution.weights(self._generator)
-            )
+        weights = self._weights_of_weight_step()
         with self._precision.autocast():
             logits = self.supernet(batch.images, weights)
         logits = logits.to(self._precision.storage)
@@ -215,6 +222,41 @@ class BilevelLoop:
             raise DivergenceError(f"the gradient norm of the network's weights is {norm}")
         self._sgd.step()
         return value, int((logits.argmax(-1) == batch.labels).sum().item())
+
+    @torch.no_grad()
+    def _weights_of_weight_step(self) -> Weights:
+        weights = (
+            self.distribution.mean_weights()
+            if self._training.weights_at == "mean"
+            else self.distribution.weights(self._generator)
+        )
+        if self._perturbation is None:
+            return weights
+        radius = perturbation_radius(self._perturbation, self._fraction)
+        return perturbed(weights, radius, self._generator)
+
+    def curvature(
+        self, validation: Batch, config: CurvatureConfig, generator: Generator
+    ) -> Curvature:
+        """Return the curvature of the validation loss in the parameters of the mean weights.
+
+        The supernet is in evaluation mode, so that nothing in it changes.
+        """
+        batch = self._precision.move(validation)
+        was_training = self.supernet.training
+        self.supernet.eval()
+        try:
+            with _frozen(self.supernet), self._precision.autocast():
+                logits = self.supernet(batch.images, self.distribution.mean_weights())
+            return curvature(
+                F.cross_entropy(logits.to(self._precision.storage), batch.labels),
+                list(self.distribution.parameters()),
+                generator=generator,
+                iterations=config.iterations,
+                samples=config.samples,
+            )
+        finally:
+            self.supernet.train(was_training)
 
     def end_epoch(self) -> None:
         """Advance the learning-rate schedule."""

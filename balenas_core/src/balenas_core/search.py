@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from torch import nn
+from torch.optim.swa_utils import update_bn
 
 from balenas_core import environment
 from balenas_core._bilevel import BilevelLoop, Precision, Running, accuracy
 from balenas_core._components import DTYPES, Components, build_components
+from balenas_core._modifiers import EarlyStopping, LimitedDistribution
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import BenchmarkEntry
-from balenas_core.config import SearchConfig, to_yaml
+from balenas_core.config import CurvatureConfig, SearchConfig, to_yaml
 from balenas_core.data import BatchLoader, split
+from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.errors import DivergenceError, UsageError
 from balenas_core.events import (
     ArchitectureSelected,
@@ -40,6 +44,8 @@ from balenas_core.selection import Selection, SelectionContext
 from balenas_core.tracker import Tracker
 
 _log = logging.getLogger(__name__)
+
+_RECALIBRATION_BATCHES = 20
 
 _HOOK_OF: dict[type, str] = {
     SearchStarted: "balenas_search_started",
@@ -189,7 +195,11 @@ class _Session:
             training=training,
             precision=precision,
             generator=generator(config.seed, "weights"),
+            perturbation=config.modifiers.perturbation,
         )
+        early_stopping = config.modifiers.early_stopping
+        self._early_stopping = EarlyStopping(early_stopping) if early_stopping else None
+        self._chooser = _limited(components, config.modifiers.limits)
         self._epochs = training.epochs if optimizer.uses_supernet else 0
         self._step = 0
         self._metrics: list[dict[str, Any]] = []
@@ -204,6 +214,9 @@ class _Session:
         self._checkpoint(run, epochs_done=0)
         with clock.phase("search"):
             for epoch in range(self._epochs):
+                if self._early_stopping is not None and self._early_stopping.has_stopped:
+                    _log.info("stopped before epoch %d: the top eigenvalue has risen", epoch)
+                    break
                 record = self._run_epoch(epoch, run, emit)
                 self._metrics.append(record)
                 if run is not None:
@@ -237,9 +250,7 @@ class _Session:
     ) -> dict[str, Any]:
         start = time.perf_counter()
         lr = self._loop.lr
-        progress = epoch / max(1, self._epochs - 1)
-        self._components.distribution.set_progress(progress)
-        self._loop.optimizer.set_progress(progress)
+        self._loop.set_progress(epoch / max(1, self._epochs - 1))
         train, validation = Running(), Running()
         is_warm_up = epoch < self._config.training.warmup_epochs
         validation_batches = self._validation.endless(epoch * self._train.steps_per_epoch)
@@ -267,8 +278,30 @@ class _Session:
             "lr": lr,
             **distribution.statistics(),
             **self._loop.optimizer.statistics(),
-            "architecture": str(distribution.argmax(self._components.space)),
+            **self._curvature(epoch),
+            "architecture": str(self._chooser.argmax(self._components.space)),
             "seconds": time.perf_counter() - start,
+        }
+
+    def _curvature(self, epoch: int) -> dict[str, float]:
+        """Measure the curvature if it is asked for, and act on it."""
+        modifiers = self._config.modifiers
+        config = modifiers.curvature
+        if config is None and modifiers.early_stopping is not None:
+            config = CurvatureConfig()
+        if config is None:
+            return {}
+        found = self._loop.curvature(
+            next(self._evaluation.iterate(0)),
+            config,
+            generator(self._config.seed, "curvature", epoch),
+        )
+        is_warm_up = epoch < self._config.training.warmup_epochs
+        if self._early_stopping is not None and not is_warm_up:
+            self._early_stopping.update(found.top_eigenvalue, self._components.distribution)
+        return {
+            "hessian_top_eigenvalue": found.top_eigenvalue,
+            "hessian_trace": found.trace,
         }
 
     def _divergence(
@@ -287,8 +320,14 @@ class _Session:
 
     def _checkpoint(self, run: RunDirectory | None, *, epochs_done: int) -> None:
         if run is not None and self._epochs:
+            stopping = self._early_stopping
             run.write_checkpoint(
-                {"epochs_done": epochs_done, "step": self._step, **self._loop.state_dict()}
+                {
+                    "epochs_done": epochs_done,
+                    "step": self._step,
+                    "early_stopping": stopping.state_dict() if stopping else None,
+                    **self._loop.state_dict(),
+                }
             )
 
     def _select(self, emit: Callable[[Event], None]) -> Selection:
@@ -297,10 +336,10 @@ class _Session:
         context = SelectionContext(
             space=components.space,
             task=components.task,
-            distribution=components.distribution,
+            distribution=self._chooser,
             supernet=self._supernet,
             batch=self._precision.move(batch),
-            evaluate=self._accuracy,
+            evaluate=self._recalibrated_accuracy,
             generator=generator(self._config.seed, "selection"),
             seed=derive_seed(self._config.seed, "candidates"),
             device=self._precision.device,
@@ -314,7 +353,16 @@ class _Session:
         return self._accuracy(_AtWeights(self._supernet, weights))
 
     def _inherited_accuracy(self, architecture: Architecture) -> float:
-        return self._accuracy(self._components.space.inherit(self._supernet, architecture))
+        network = self._components.space.inherit(self._supernet, architecture)
+        return self._recalibrated_accuracy(network)
+
+    def _recalibrated_accuracy(self, network: nn.Module) -> float:
+        # The supernet's running statistics are those of the mixture; one architecture alone has
+        # others, and without its own an inherited network guesses.
+        batches = itertools.islice(self._train.iterate(0), _RECALIBRATION_BATCHES)
+        images = (self._precision.move(batch).images for batch in batches)
+        update_bn(images, network)
+        return self._accuracy(network)
 
     def _accuracy(self, network: nn.Module) -> float:
         return accuracy(network, self._evaluation.iterate(0), self._precision)
@@ -338,6 +386,14 @@ class _AtWeights(nn.Module):
         logits = self._supernet(x, self._weights)
         assert isinstance(logits, torch.Tensor)
         return logits
+
+
+def _limited(components: Components, limits: Mapping[str, int]) -> ArchitectureDistribution:
+    """Return the distribution that architectures are taken from."""
+    distribution = components.distribution
+    if not limits:
+        return distribution
+    return LimitedDistribution(distribution, components.space, limits)
 
 
 def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:

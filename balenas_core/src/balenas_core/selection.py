@@ -56,7 +56,8 @@ class SelectionContext:
         distribution: The learned distribution.
         supernet: The trained supernet.
         batch: A validation batch.
-        evaluate: Validation accuracy in percent of a network on the validation half.
+        evaluate: Accuracy in percent of a network on the validation half, after its batch
+            normalisation has seen a few training batches.
         generator: Source of every random number of the selection (a CPU generator).
         seed: Seed of the candidates' fresh weights, the same for each of them.
         device: Where networks are scored.
