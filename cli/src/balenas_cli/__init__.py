@@ -1,0 +1,1 @@
+"""The ``balenas`` command: a thin layer over ``balenas_core``."""

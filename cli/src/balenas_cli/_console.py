@@ -1,0 +1,56 @@
+"""Where output goes: results to stdout, everything else to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+_UNLIMITED = 10_000
+
+
+@cache
+def stdout() -> Console:
+    """Return the console of results."""
+    return _console(is_stderr=False)
+
+
+@cache
+def stderr() -> Console:
+    """Return the console of progress, warnings and notes."""
+    return _console(is_stderr=True)
+
+
+def _console(*, is_stderr: bool) -> Console:
+    from rich.console import Console
+
+    stream = sys.stderr if is_stderr else sys.stdout
+    # In a file or a pipe a line must not be broken at 80 columns.
+    width = None if stream.isatty() or os.environ.get("COLUMNS") else _UNLIMITED
+    return Console(stderr=is_stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def print_json(value: Any) -> None:
+    """Write ``value`` as JSON on stdout."""
+    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def print_text(text: str) -> None:
+    """Write ``text`` on stdout as it is, without wrapping or colour."""
+    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+
+
+def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:
+    """Return an empty table in the style of every balenas listing."""
+    from rich.table import Table
+
+    made = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
+    for name in columns:
+        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+    return made

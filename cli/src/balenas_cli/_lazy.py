@@ -1,0 +1,41 @@
+"""Typer groups and commands that start fast.
+
+Typer converts every parameter with pydantic, whose import takes longer than all else that
+``--help`` or ``plugins list`` does. An optional parameter that was not given needs no conversion.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+
+
+class LazyCommand(TyperCommand):
+    """A command that converts only what was given."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters of the command."""
+        return [_skip_absent(param) for param in super().get_params(ctx)]
+
+
+class LazyGroup(TyperGroup):
+    """A group of commands that converts only what was given."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return the parameters of the group."""
+        return [_skip_absent(param) for param in super().get_params(ctx)]
+
+
+def _skip_absent(param: Any) -> Any:
+    if "process_value" in vars(param) or param.required or param.multiple or param.nargs != 1:
+        return param
+    convert = param.process_value
+
+    def process_value(ctx: Any, value: Any) -> Any:
+        if value is not None:
+            return convert(ctx, value)
+        return param.callback(ctx, param, None) if param.callback is not None else None
+
+    param.process_value = process_value
+    return param

@@ -1,0 +1,178 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from balenas_cli._complete import complete
+
+_PLUGINS = "Plugins"
+_TRAINING = "Training"
+_MACHINE = "Machine"
+_CONFIG = "Configuration"
+
+Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(metavar="[CONFIG]", help="YAML or TOML file.", show_default=False),
+]
+Space = Annotated[
+    str | None,
+    typer.Option(
+        "--space",
+        "-s",
+        metavar="NAME",
+        help="Search space.",
+        autocompletion=complete("space"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
+Optimizer = Annotated[
+    str | None,
+    typer.Option(
+        "--optimizer",
+        "-o",
+        metavar="NAME",
+        help="Architecture optimizer.",
+        autocompletion=complete("optimizer"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
+Distribution = Annotated[
+    str | None,
+    typer.Option(
+        "--distribution",
+        metavar="NAME",
+        help="Distribution over architectures.",
+        autocompletion=complete("distribution"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
+Selector = Annotated[
+    str | None,
+    typer.Option(
+        "--selector",
+        metavar="NAME",
+        help="How the final architecture is chosen: a selector, a proxy, or proxies such as a+b.",
+        autocompletion=complete("selector", "proxy"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME",
+        help="Dataset.",
+        autocompletion=complete("dataset"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
+DataRoot = Annotated[
+    str | None,
+    typer.Option(
+        "--data-root", metavar="PATH", help="Where the dataset is.", rich_help_panel=_PLUGINS
+    ),
+]
+Epochs = Annotated[
+    int | None,
+    typer.Option("--epochs", metavar="N", help="Epochs.", rich_help_panel=_TRAINING),
+]
+BatchSize = Annotated[
+    int | None,
+    typer.Option("--batch-size", metavar="N", help="Images per step.", rich_help_panel=_TRAINING),
+]
+LearningRate = Annotated[
+    float | None,
+    typer.Option(
+        "--lr",
+        metavar="X",
+        help="Learning rate of the network's weights.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Draws = Annotated[
+    int | None,
+    typer.Option(
+        "--draws",
+        metavar="K",
+        help="Architectures drawn for the selector.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option("--seed", metavar="N", help="Seed.", rich_help_panel=_TRAINING),
+]
+Device = Annotated[
+    str | None,
+    typer.Option(
+        "--device",
+        metavar="NAME",
+        help="auto, cpu, cuda, cuda:1 or mps.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Precision = Annotated[
+    str | None,
+    typer.Option(
+        "--precision",
+        metavar="TYPE",
+        help="float32, float64 or bfloat16.",
+        rich_help_panel=_MACHINE,
+    ),
+]
+Threads = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", help="CPU threads.", rich_help_panel=_MACHINE),
+]
+Output = Annotated[
+    str | None,
+    typer.Option(
+        "--output",
+        metavar="DIRECTORY",
+        help="Run directory; runs/<date>-<time>-<space>-<optimizer>-seed<seed> by default.",
+        rich_help_panel=_CONFIG,
+    ),
+]
+Preset = Annotated[
+    str | None,
+    typer.Option(
+        "--preset",
+        metavar="NAME",
+        help="Named combination that the rest builds on.",
+        autocompletion=complete("preset"),
+        rich_help_panel=_CONFIG,
+    ),
+]
+Set = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--set",
+        metavar="KEY=VALUE",
+        help="Any key of the configuration, such as optimizer.lr=3e-4. May be repeated.",
+        rich_help_panel=_CONFIG,
+    ),
+]
+
+KEY_OF_FLAG = {
+    "space": "space",
+    "optimizer": "optimizer",
+    "distribution": "distribution",
+    "selector": "selector",
+    "data": "data",
+    "data_root": "data.root",
+    "epochs": "training.epochs",
+    "batch_size": "training.batch_size",
+    "lr": "training.lr",
+    "draws": "selector.draws",
+    "seed": "seed",
+    "device": "device",
+    "precision": "precision",
+    "threads": "threads",
+    "output": "output",
+}
+"""Parameter of a command -> key of the configuration."""

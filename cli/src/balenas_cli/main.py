@@ -1,0 +1,56 @@
+"""The ``balenas`` command. Everything heavy is imported inside the commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from balenas_cli import _config, _doctor, _plugins, _search
+from balenas_cli._border import run_guarded
+from balenas_cli._lazy import LazyCommand, LazyGroup
+
+app = typer.Typer(
+    name="balenas",
+    cls=LazyGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["--help", "-h"]},
+    epilog="A first search, on images that come with scikit-learn:  "
+    "balenas search --space nb201 --optimizer ngvi",
+)
+app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
+app.add_typer(_config.app, name="config", rich_help_panel="Search")
+app.add_typer(_plugins.app, name="plugins", rich_help_panel="Look around")
+app.command(cls=LazyCommand, rich_help_panel="Look around")(_doctor.doctor)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        version()
+        raise typer.Exit
+
+
+@app.callback()
+def balenas(
+    _version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Neural architecture search by the Bayesian learning rule."""
+
+
+@app.command(cls=LazyCommand, rich_help_panel="Look around")
+def version() -> None:
+    """Print the version."""
+    from importlib import metadata
+
+    typer.echo(f"balenas {metadata.version('balenas-cli')}")
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    run_guarded(lambda: app(prog_name="balenas"))

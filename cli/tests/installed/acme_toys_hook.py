@@ -1,0 +1,8 @@
+"""A hook plugin that fails in the middle of a search."""
+
+from balenas_core.hooks import hookimpl
+
+
+@hookimpl
+def balenas_epoch_ended(event):
+    raise RuntimeError(f"cannot reach the server in epoch {event.epoch}")

@@ -1,0 +1,52 @@
+"""Implementations of the toy plugins."""
+
+import time
+
+import torch
+
+from balenas_core.errors import DivergenceError
+from balenas_core.optimizer import ArchitectureOptimizer
+from balenas_core.proxy import Proxy
+from balenas_core.testing import ToySpace
+
+
+def make_space():
+    print("a plugin that prints")  # noqa: T201
+    return ToySpace()
+
+
+class ToyAdam(ArchitectureOptimizer):
+    """Adam on the distribution's parameters."""
+
+    def __init__(self, options, *, distribution, dataset_size, generator):
+        self._options = options
+        self._distribution = distribution
+        self._generator = generator
+        self._adam = torch.optim.Adam(distribution.parameters(), lr=options.lr)
+        self._steps = 0
+
+    def step(self, objective):
+        time.sleep(self._options.seconds)
+        if self._steps == self._options.explode_at:
+            raise DivergenceError("the validation loss is inf")
+        self._steps += 1
+        loss = objective(self._distribution.weights(self._generator))
+        self._adam.zero_grad()
+        loss.backward()
+        self._adam.step()
+        return loss.item()
+
+    def state_dict(self):
+        return self._adam.state_dict()
+
+    def load_state_dict(self, state):
+        self._adam.load_state_dict(state)
+
+
+class Params(Proxy):
+    """Number of parameters."""
+
+    needs_data = False
+
+    def score(self, network, batch):
+        return float(sum(p.numel() for p in network.parameters()))

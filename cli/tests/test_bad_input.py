@@ -1,0 +1,162 @@
+"""Requests that cannot be carried out: one message, exit code 2, nothing written."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+TOY = ("search", "--space", "toy", "--optimizer", "toy_adam")
+
+
+def assert_refused(answer, message: str, code: int = 2) -> None:
+    assert answer.code == code
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+    assert re.search(message, answer.err), answer.err
+
+
+UNKNOWN = {
+    "space": (["--space", "toi"], r"--space: no space called 'toi'\. Did you mean 'toy'\?"),
+    "optimizer": (["--optimizer", "toy_adm"], r"no optimizer called.*Did you mean 'toy_adam'\?"),
+    "distribution": (["--distribution", "gausian"], r"no distribution.*mean 'gaussian'\?"),
+    "selector": (["--selector", "toy_param"], r"selector or proxy.*mean 'toy_params'\?"),
+    "dataset": (["--data", "digit"], r"no dataset called 'digit'\. Did you mean 'digits'\?"),
+    "preset": (["--preset", "toy_preste"], r"no preset called.*Did you mean 'toy_preset'\?"),
+    "tracker": (["--set", "trackers=[tensorbord]"], r"no tracker called 'tensorbord'"),
+    "executor": (["--set", "executor=locla"], r"no executor called 'locla'.*mean 'local'\?"),
+    "key": (["--set", "trainin.epochs=3"], r"trainin: unknown key. Did you mean 'training'\?"),
+    "option": (["--set", "optimizer.lrr=3"], r"optimizer\.lrr: unknown key.*mean 'lr'\?"),
+}
+
+
+@pytest.mark.parametrize("what", UNKNOWN)
+def test_an_unknown_name_suggests_a_close_one(call, tmp_path, what):
+    arguments, message = UNKNOWN[what]
+    answer = call(*TOY, *arguments)
+    assert_refused(answer, message)
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "runs").exists()
+
+
+VALUES = {
+    "no draws": (["--selector", "toy_params", "--draws", "0"], "--draws: must be at least 1"),
+    "negative seed": (["--seed", "-1"], r"--seed: must be at least 0 \(got -1\)"),
+    "large seed": (["--seed", str(2**63)], "--seed: must be less than 9223372036854775808"),
+    "no epochs": (["--epochs", "0"], r"--epochs: must be at least 1 \(got 0\)"),
+    "no images": (["--batch-size", "0"], "--batch-size: must be at least 1"),
+    "negative lr": (["--lr", "-0.1"], "--lr: must be greater than 0"),
+    "infinite lr": (["--lr", "inf"], "--lr: must be a finite number"),
+    "device": (["--device", "gpu"], r"--device: must be auto, cpu, cuda.*'gpu'"),
+    "precision": (["--precision", "float8"], r"--precision: must be .*float8"),
+    "threads": (["--threads", "0"], "--threads: must be at least 1"),
+    "no equals sign": (["--set", "seed"], "--set seed: expected KEY=VALUE"),
+    "no key": (["--set", "=3"], "--set =3: expected KEY=VALUE"),
+    "broken value": (["--set", "seed=[1"], r"--set seed=\[1: "),
+    "wrong type": (["--set", "training.epochs=many"], "whole number.*'many'"),
+    "options of none": (["--data-root", "x"], r"--data-root: .*unknown key"),
+    "draws of argmax": (["--draws", "4"], "--draws: .*unknown key"),
+    "unfit space": (["--space", "fixed"], "'toy_adam' needs a space that provides 'supernet'"),
+    "unfit distribution": (
+        ["--optimizer", "frozen", "--distribution", "gaussian"],
+        "'frozen' needs a distribution that provides 'logits'",
+    ),
+}
+
+
+@pytest.mark.parametrize("what", VALUES)
+def test_an_impossible_value_is_refused_by_the_name_of_its_flag(call, tmp_path, what):
+    arguments, message = VALUES[what]
+    assert_refused(call(*TOY, *arguments), message)
+    assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--colour", "red"], ["a", "b"]])
+def test_what_is_no_option_is_a_usage_error(call, arguments):
+    answer = call(*TOY, *arguments)
+    assert answer.code == 2
+    assert "Usage: balenas search" in answer.err
+
+
+def test_all_problems_are_shown_at_once(call):
+    answer = call(*TOY, "--seed", "-1", "--epochs", "0", "--selector", "nothing")
+    assert answer.code == 2
+    assert len(answer.err.splitlines()) == 3
+    assert all(line.startswith("error: --") for line in answer.err.splitlines())
+
+
+def test_without_a_space_the_message_says_what_there_is(call):
+    assert_refused(call("search", "--optimizer", "toy_adam"), "space: is missing.*toy")
+
+
+FILES = {
+    "range": (
+        b"space: toy\noptimizer: toy_adam\ntraining:\n  epochs: 0\n",
+        r"c\.yaml:4: training\.epochs: must be at least 1 \(got 0\)",
+    ),
+    "unknown key": (
+        b"space: toy\noptimizer: toy_adam\nepoch: 3\n",
+        r"c\.yaml:3: epoch: unknown key",
+    ),
+    "broken": (b"space: [toy\noptimizer: x\n", r"c\.yaml:2:10: not valid YAML"),
+    "empty": (b"", r"c\.yaml"),
+    "list": (b"- space\n", r"c\.yaml"),
+    "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", r"c\.yaml"),
+    "twice": (b"space: toy\noptimizer: toy_adam\nspace: toy\n", r"c\.yaml:3: space: "),
+}
+
+
+@pytest.mark.parametrize("command", ["search", "validate"])
+@pytest.mark.parametrize("what", FILES)
+def test_a_bad_file_is_refused_with_file_and_line(call, tmp_path, what, command):
+    content, message = FILES[what]
+    Path("c.yaml").write_bytes(content)
+    head = ["search"] if command == "search" else ["config", "validate"]
+    assert_refused(call(*head, "c.yaml"), message)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["c.yaml"]
+
+
+def test_a_missing_file_is_refused(call):
+    assert_refused(call("search", "nowhere.yaml"), "nowhere.yaml")
+
+
+def test_a_directory_is_no_configuration(call, tmp_path):
+    (tmp_path / "folder").mkdir()
+    assert_refused(call("search", "folder"), "folder.*director")
+
+
+def test_a_preset_that_is_no_mapping_is_the_plugins_fault(call):
+    message = r"preset 'no_mapping' \(from acme-toys 1\.0\) must be a mapping.*got float"
+    assert_refused(call("search", "--preset", "no_mapping"), message, code=1)
+
+
+def test_an_existing_run_is_not_touched(call, tmp_path):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "config.yaml").write_text("precious")
+    assert_refused(call(*TOY, "--output", "old"), "old already holds a run; choose another")
+    assert [path.name for path in (tmp_path / "old").iterdir()] == ["config.yaml"]
+    assert (tmp_path / "old" / "config.yaml").read_text() == "precious"
+
+
+def test_a_file_is_no_output(call, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert_refused(call(*TOY, "--output", "file"), "output file is a file; choose a directory")
+
+
+def test_an_output_under_a_file_is_a_failure(call, tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert_refused(
+        call(*TOY, "--output", "file/run"), r"cannot write .*file/run: Not a directory", code=1
+    )
+
+
+def test_an_output_that_cannot_be_made_is_a_failure(call):
+    # Also for root, for whom read-only folders are writable.
+    answer = call(*TOY, "--quiet", "--output", "/proc/balenas/run")
+    assert_refused(answer, r"cannot write /proc/balenas/run: ", code=1)
+
+
+def test_images_too_few_for_a_batch_are_refused(call, tmp_path):
+    assert_refused(call(*TOY, "--batch-size", "5000"), "5000")
+    assert not (tmp_path / "runs").exists()

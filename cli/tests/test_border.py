@@ -1,0 +1,133 @@
+"""From exceptions and signals to messages and exit codes."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+PROGRAM = """
+import logging, os, signal, sys, time, warnings
+from balenas_cli._border import run_guarded
+from balenas_core.errors import BalenasError, ConfigError
+import typer
+
+def command():
+{body}
+
+run_guarded(command)
+"""
+
+
+@pytest.fixture
+def run(environment):
+    def run(body: str, **extra: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(body=f"    {body}")],
+            env=environment | extra, capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
+
+    return run
+
+
+def test_success_is_zero_and_silent(run):
+    done = run("print('result')")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "result\n", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [("BalenasError('no space left')", 1), ("ConfigError('no space left')", 2)]
+)
+def test_a_known_error_is_one_line_and_its_exit_code(run, error, code):
+    done = run(f"raise {error}")
+    assert (done.returncode, done.stdout, done.stderr) == (code, "", "error: no space left\n")
+
+
+def test_every_problem_of_a_configuration_has_its_own_line(run):
+    done = run(r"raise ConfigError('a.yaml:1: seed: wrong\na.yaml:3: lr: wrong')")
+    assert done.stderr == "error: a.yaml:1: seed: wrong\nerror: a.yaml:3: lr: wrong\n"
+
+
+def test_a_bug_shows_its_traceback_and_asks_for_a_report(run):
+    done = run("[][0]")
+    assert done.returncode == 1
+    assert "IndexError: list index out of range" in done.stderr
+    assert "balenas doctor" in done.stderr.splitlines()[-1]
+
+
+def test_debug_shows_the_traceback_of_a_known_error(run):
+    done = run("raise ConfigError('wrong')", BALENAS_DEBUG="1")
+    assert done.returncode == 2
+    assert "Traceback" in done.stderr
+    assert done.stderr.splitlines()[-1] == "error: wrong"
+
+
+def test_debug_zero_is_off(run):
+    assert "Traceback" not in run("raise ConfigError('wrong')", BALENAS_DEBUG="0").stderr
+
+
+def test_lack_of_memory_is_no_bug(run):
+    done = run("raise MemoryError")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error: out of memory; lower --batch-size, or the space's channels or cells.\n"
+    )
+
+
+def test_a_typer_exit_code_is_kept(run):
+    assert run("raise SystemExit(7)").returncode == 7
+
+
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
+@pytest.mark.parametrize(
+    "surfaces_as",
+    [
+        "time.sleep(30)",
+        "exec('try: time.sleep(30)\\nexcept KeyboardInterrupt: raise RuntimeError(\"worker\")')",
+        "exec('try: time.sleep(30)\\nexcept KeyboardInterrupt: raise SystemExit(1)')",
+    ],
+)
+def test_a_signal_ends_cleanly_however_it_surfaces(environment, name, surfaces_as):
+    number = signal.Signals[name]
+    process = subprocess.Popen(
+        [sys.executable, "-c", PROGRAM.format(body=f"    print('up', flush=True); {surfaces_as}")],
+        env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    assert process.stdout.readline() == "up\n"
+    time.sleep(0.05)
+    process.send_signal(number)
+    _, stderr = process.communicate(timeout=30)
+    assert process.returncode == 128 + number
+    assert stderr == f"interrupted ({name})\n"
+
+
+def test_a_warning_is_one_line_on_stderr(run):
+    done = run("logging.getLogger('acme').warning('no %s', 'kernel'); print('done')")
+    assert (done.returncode, done.stdout) == (0, "done\n")
+    assert done.stderr == "warning: no kernel\n"
+
+
+def test_a_python_warning_is_one_line_without_its_source(run):
+    done = run("warnings.warn('slow [path]', stacklevel=1)")
+    assert len(done.stderr.splitlines()) == 1
+    assert done.stderr.startswith("warning: ")
+    assert done.stderr.endswith("UserWarning: slow [path]\n")
+
+
+def test_a_text_that_the_terminal_cannot_show_is_replaced(run):
+    done = run(r"print('\u2500')", PYTHONIOENCODING="ascii")
+    assert (done.returncode, done.stdout) == (0, "?\n")
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/dev/full is Linux's")
+def test_a_full_disk_behind_stdout_is_a_failure_without_traceback(environment):
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", PROGRAM.format(body="    print('x')")],
+            env=environment, stdout=full, stderr=subprocess.PIPE, text=True, check=False,
+        )  # fmt: skip
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr

@@ -1,0 +1,81 @@
+"""What starting the command imports: by name, since times depend on the machine."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+PROBE = """
+import contextlib, io, json, sys
+from balenas_cli.main import main
+sys.argv = ["balenas", *json.loads(sys.argv[1])]
+with contextlib.redirect_stdout(io.StringIO()) as out:
+    try:
+        main()
+    except SystemExit as exit:
+        code = exit.code
+print(json.dumps({"code": code, "modules": sorted(sys.modules), "out": out.getvalue()}))
+"""
+
+
+def run(*arguments: str, environment: dict[str, str]) -> dict:
+    done = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(arguments)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+    )
+    return json.loads(done.stdout)
+
+
+HELP = [
+    "--help",
+    "search --help",
+    "config --help",
+    "config init --help",
+    "config validate --help",
+    "config show --help",
+    "config schema --help",
+    "plugins --help",
+    "plugins list --help",
+    "plugins info --help",
+    "doctor --help",
+    "version",
+    "--version",
+]
+
+
+@pytest.mark.parametrize("arguments", HELP)
+def test_help_imports_neither_torch_nor_pydantic(arguments, environment):
+    done = run(*arguments.split(), environment=environment)
+    assert done["code"] == 0
+    assert done["out"]
+    assert not {"torch", "pydantic", "numpy"} & set(done["modules"])
+
+
+@pytest.mark.parametrize("arguments", ["plugins list", "plugins list --json"])
+def test_listing_plugins_imports_no_plugin(arguments, environment):
+    done = run(*arguments.split(), environment=environment)
+    assert done["code"] == 0
+    assert "argmax" in done["out"]
+    # _builtin is the core's own plugin module.
+    forbidden = {"torch", "pydantic", "numpy", "balenas_core._builtin"}
+    assert not forbidden & set(done["modules"])
+
+
+def test_every_command_is_in_the_help_test():
+    from typer.main import get_command
+
+    from balenas_cli.main import app
+
+    def leaves(command, path):
+        children = getattr(command, "commands", {})
+        yield " ".join((*path, "--help"))
+        for name, child in children.items():
+            yield from leaves(child, (*path, name))
+
+    assert set(leaves(get_command(app), ())) <= {*HELP, "version --help"}
