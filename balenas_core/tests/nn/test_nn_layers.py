@@ -7,11 +7,11 @@ from balenas_core.nn import (
     BatchNormMode,
     FactorizedReduce,
     MixedEdge,
+    Pool,
     ReluConvNorm,
     dag_edges,
     drop_path,
     edge_weights,
-    make_pool,
 )
 from balenas_core.random import seeded
 
@@ -40,8 +40,8 @@ def test_layers_of_stride_two_agree_on_the_size(size, channels):
     expected = (4, channels, -(-size[0] // 2), -(-size[1] // 2))
     assert FactorizedReduce((2, channels), norm=NORM)(x).shape == expected
     assert ReluConvNorm((2, channels), 3, stride=2, norm=NORM)(x).shape == expected
-    assert make_pool("max", stride=2)(x).shape[2:] == expected[2:]
-    assert make_pool("avg", stride=2)(x).shape[2:] == expected[2:]
+    assert Pool("max", stride=2)(x).shape[2:] == expected[2:]
+    assert Pool("avg", stride=2)(x).shape[2:] == expected[2:]
 
 
 def test_factorized_reduce_reads_even_and_odd_pixels():
@@ -55,7 +55,7 @@ def test_factorized_reduce_reads_even_and_odd_pixels():
 
 
 def test_average_pool_leaves_padding_out():
-    torch.testing.assert_close(make_pool("avg")(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 4, 4))
+    torch.testing.assert_close(Pool("avg")(torch.ones(1, 1, 4, 4)), torch.ones(1, 1, 4, 4))
 
 
 def test_drop_path_zeroes_samples_and_keeps_the_mean():

@@ -3,10 +3,12 @@
 from balenas_core.nn._dag import CellEdge as CellEdge, dag_edges as dag_edges
 from balenas_core.nn._layers import (
     FactorizedReduce as FactorizedReduce,
+    Pool as Pool,
     ReluConvNorm as ReluConvNorm,
+    SeparableConvNorm as SeparableConvNorm,
     drop_path as drop_path,
     global_average as global_average,
-    make_pool as make_pool,
+    preferred_memory as preferred_memory,
 )
 from balenas_core.nn._mixed import (
     EdgeWeights as EdgeWeights,
@@ -14,3 +16,9 @@ from balenas_core.nn._mixed import (
     edge_weights as edge_weights,
 )
 from balenas_core.nn._norm import BatchNormMode as BatchNormMode
+from balenas_core.nn._sharing import (
+    NodeSum as NodeSum,
+    SharingOperation as SharingOperation,
+    Source as Source,
+    scaled_norm as scaled_norm,
+)

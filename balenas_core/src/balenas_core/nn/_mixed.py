@@ -8,26 +8,30 @@ from dataclasses import dataclass
 
 from torch import Tensor, nn
 
+from balenas_core.nn._sharing import NodeSum, SharingOperation, Source
+
 
 @dataclass(frozen=True, slots=True)
 class EdgeWeights:
     """Architecture weights of one edge.
 
     Args:
-        row: `choices`-dim tensor.
+        row: One scalar tensor for each choice.
         values: The same numbers, to tell without a device's help which are zero.
     """
 
-    row: Tensor
+    row: tuple[Tensor, ...]
     values: tuple[float, ...]
 
 
 def edge_weights(weights: Tensor) -> list[EdgeWeights]:
     """Split a `slots x choices`-dim tensor into its rows, with one transfer to the host."""
-    values = weights.detach().tolist()
+    slots, choices = weights.shape
+    values = weights.detach().flatten().tolist()
+    scalars = weights.flatten().unbind(0)
     return [
-        EdgeWeights(row, tuple(numbers))
-        for row, numbers in zip(weights.unbind(0), values, strict=True)
+        EdgeWeights(scalars[start : start + choices], tuple(values[start : start + choices]))
+        for start in range(0, slots * choices, choices)
     ]
 
 
@@ -50,17 +54,30 @@ class MixedEdge(nn.Module):
         """Return a copy of one operation with its weights; None for the zero operation."""
         return copy.deepcopy(self.operations[name]) if name in self.operations else None
 
+    def accumulate(self, source: Source, weights: EdgeWeights, total: NodeSum) -> None:
+        """Add the weighted sum to that of a node.
+
+        Args:
+            source: Features, with what the operations on them share.
+            weights: Weights of the choices.
+            total: The sum at the node that the edge leads to.
+        """
+        for name, weight, value in zip(self.choices, weights.row, weights.values, strict=True):
+            if value == 0.0 or name not in self.operations:
+                continue
+            operation = self.operations[name]
+            if isinstance(operation, SharingOperation):
+                operation.accumulate(source, weight, value, total)
+            else:
+                total.add_scaled(operation(source.features), weight, value)
+
     def forward(self, x: Tensor, weights: EdgeWeights) -> Tensor | None:
-        """Return the weighted sum, or None if it has no term.
+        """Return the weighted sum alone, or None if it has no term.
 
         Args:
             x: `batch x channels x height x width`-dim features.
             weights: Weights of the choices.
         """
-        total: Tensor | None = None
-        for k, (name, value) in enumerate(zip(self.choices, weights.values, strict=True)):
-            if value == 0.0 or name not in self.operations:
-                continue
-            term = weights.row[k] * self.operations[name](x)
-            total = term if total is None else total + term
-        return total
+        total = NodeSum()
+        self.accumulate(Source(x), weights, total)
+        return total.result()

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, drop_path, global_average
+from balenas_core.nn import BatchNormMode, drop_path, global_average, preferred_memory
 from balenas_core.space import Task
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell
 from balenas_space_darts._operations import make_operation
@@ -103,7 +103,7 @@ class DartsNetwork(nn.Module):
         return self.classifier(global_average(features)), auxiliary
 
     def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        older, younger = self.stem(x)
+        older, younger = self.stem(preferred_memory(x))
         middle = younger
         probability = self.drop_path_prob if self.training else 0.0
         for index, cell in enumerate(self.cells):

@@ -5,7 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, FactorizedReduce, make_pool
+from balenas_core.nn import BatchNormMode, FactorizedReduce, Pool, SeparableConvNorm
+
+_POOLS = {"max_pool_3x3": "max", "avg_pool_3x3": "avg"}
 
 
 class Noise(nn.Module):
@@ -30,20 +32,6 @@ class Noise(nn.Module):
         return torch.randn_like(x[:, :, :: self.stride, :: self.stride])
 
 
-def _separable(
-    channels: int, kernel: int, *, stride: int, dilation: int = 1, norm: BatchNormMode
-) -> list[nn.Module]:
-    padding = dilation * (kernel // 2)
-    return [
-        nn.ReLU(),
-        nn.Conv2d(
-            channels, channels, kernel, stride, padding, dilation, groups=channels, bias=False
-        ),
-        nn.Conv2d(channels, channels, 1, bias=False),
-        norm.make(channels),
-    ]
-
-
 def _factorized_7x7(channels: int, *, stride: int, norm: BatchNormMode) -> list[nn.Module]:
     return [
         nn.ReLU(),
@@ -62,15 +50,10 @@ def make_operation(name: str, channels: int, *, stride: int, norm: BatchNormMode
         stride: 2 on edges from the inputs of a reduction cell, otherwise 1.
         norm: Kind of batch normalisation.
     """
-    kind, _, rest = name.partition("_conv_")
-    if kind == "sep":
-        kernel = int(rest[0])
-        first = _separable(channels, kernel, stride=stride, norm=norm)
-        return nn.Sequential(*first, *_separable(channels, kernel, stride=1, norm=norm))
-    if kind == "dil":
-        return nn.Sequential(
-            *_separable(channels, int(rest[0]), stride=stride, dilation=2, norm=norm)
-        )
+    if name.startswith("sep_conv"):
+        return SeparableConvNorm(channels, _kernel(name), stride=stride, repeats=2, norm=norm)
+    if name.startswith("dil_conv"):
+        return SeparableConvNorm(channels, _kernel(name), stride=stride, dilation=2, norm=norm)
     if name == "conv_7x1_1x7":
         return nn.Sequential(*_factorized_7x7(channels, stride=stride, norm=norm))
     if name == "noise":
@@ -79,14 +62,17 @@ def make_operation(name: str, channels: int, *, stride: int, norm: BatchNormMode
         if stride == 1:
             return nn.Identity()
         return FactorizedReduce((channels, channels), norm=norm)
-    return make_pool({"max_pool_3x3": "max", "avg_pool_3x3": "avg"}[name], stride=stride)
+    return Pool(_POOLS[name], stride=stride)
+
+
+def _kernel(name: str) -> int:
+    return int(name[-1])
 
 
 def make_search_operation(
     name: str, channels: int, *, stride: int, norm: BatchNormMode
 ) -> nn.Module:
     """Return a fresh operation as it is in the supernet: pooling is normalised there."""
-    operation = make_operation(name, channels, stride=stride, norm=norm)
-    if "pool" in name:
-        return nn.Sequential(operation, norm.make(channels))
-    return operation
+    if name in _POOLS:
+        return Pool(_POOLS[name], stride=stride, norm=(norm, channels))
+    return make_operation(name, channels, stride=stride, norm=norm)

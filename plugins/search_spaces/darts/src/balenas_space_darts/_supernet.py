@@ -7,7 +7,16 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, EdgeWeights, MixedEdge, edge_weights, global_average
+from balenas_core.nn import (
+    BatchNormMode,
+    EdgeWeights,
+    MixedEdge,
+    NodeSum,
+    Source,
+    edge_weights,
+    global_average,
+    preferred_memory,
+)
 from balenas_core.space import Supernet, Task, Weights
 from balenas_space_darts._architecture import DartsArchitecture
 from balenas_space_darts._choices import EDGES, KINDS, Choices, edge_name
@@ -55,16 +64,16 @@ class SearchCell(nn.Module):
             younger: Output of the last cell.
             weights: Architecture weights of each edge.
         """
-        nodes = [self.preprocess_older(older), self.preprocess_younger(younger)]
-        total: Tensor | None = None
+        nodes = [Source(self.preprocess_older(older)), Source(self.preprocess_younger(younger))]
+        total = NodeSum()
         for edge, mixed, row in zip(EDGES, self.edges, weights, strict=True):
-            term = mixed(nodes[edge.source], row)
-            if term is not None:
-                total = term if total is None else total + term
+            assert isinstance(mixed, MixedEdge)
+            mixed.accumulate(nodes[edge.source], row, total)
             if edge.source == edge.target - 1:
-                nodes.append(self._zero(nodes[0]) if total is None else total)
-                total = None
-        return torch.cat(nodes[2:], dim=1)
+                result = total.result()
+                nodes.append(Source(self._zero(nodes[0].features) if result is None else result))
+                total = NodeSum()
+        return torch.cat([node.features for node in nodes[2:]], dim=1)
 
     def _zero(self, source: Tensor) -> Tensor:
         stride = 2 if self.is_reduction else 1
@@ -119,7 +128,7 @@ class DartsSupernet(Supernet):
                 `14 x 8`-dim tensors unless the edges' candidates differ.
         """
         rows = {kind: self._rows(kind, weights) for kind in KINDS}
-        older, younger = self.stem(x)
+        older, younger = self.stem(preferred_memory(x))
         for cell in self.cells:
             assert isinstance(cell, SearchCell)
             older, younger = younger, cell(older, younger, rows[cell.kind])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, ReluConvNorm, global_average, make_pool
+from balenas_core.nn import BatchNormMode, Pool, ReluConvNorm, global_average, preferred_memory
 from balenas_core.space import Task
 from balenas_space_nb201._architecture import EDGES, NB201Architecture
 
@@ -22,7 +22,7 @@ def make_operation(name: str, channels: int, norm: BatchNormMode) -> nn.Module |
     if name == "skip_connect":
         return nn.Identity()
     if name == "avg_pool_3x3":
-        return make_pool("avg")
+        return Pool("avg")
     kernel = {"nor_conv_1x1": 1, "nor_conv_3x3": 3}[name]
     return ReluConvNorm((channels, channels), kernel, norm=norm)
 
@@ -114,7 +114,7 @@ class Skeleton(nn.Module):
             cells: Number of cells in all stages.
         """
         per_stage = cells // STAGES
-        x = self.stem(x)
+        x = self.stem(preferred_memory(x))
         for index in range(cells):
             if index and index % per_stage == 0:
                 x = self.reductions[index // per_stage - 1](x)

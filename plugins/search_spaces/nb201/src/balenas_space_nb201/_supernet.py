@@ -7,7 +7,14 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, EdgeWeights, MixedEdge, edge_weights
+from balenas_core.nn import (
+    BatchNormMode,
+    EdgeWeights,
+    MixedEdge,
+    NodeSum,
+    Source,
+    edge_weights,
+)
 from balenas_core.space import Supernet, Task, Weights
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._network import (
@@ -45,16 +52,16 @@ class SearchCell(nn.Module):
 
     def forward(self, x: Tensor, weights: list[EdgeWeights]) -> Tensor:
         """Map `batch x channels x height x width`-dim features to the same shape."""
-        nodes = [x]
-        terms: list[Tensor] = []
+        nodes = [Source(x)]
+        total = NodeSum()
         for edge, mixed, row in zip(EDGES, self.edges, weights, strict=True):
-            term = mixed(nodes[edge.source], row)
-            if term is not None:
-                terms.append(term)
+            assert isinstance(mixed, MixedEdge)
+            mixed.accumulate(nodes[edge.source], row, total)
             if edge.source == edge.target - 1:
-                nodes.append(_sum(terms, x))
-                terms = []
-        return nodes[-1]
+                result = total.result()
+                nodes.append(Source(torch.zeros_like(x) if result is None else result))
+                total = NodeSum()
+        return nodes[-1].features
 
     def fixed(self, architecture: NB201Architecture) -> FixedCell:
         """Return a copy of the chosen operations."""
@@ -63,15 +70,6 @@ class SearchCell(nn.Module):
             assert isinstance(mixed, MixedEdge)
             operations.append(mixed.copy_of(name))
         return FixedCell(operations)
-
-
-def _sum(terms: list[Tensor], like: Tensor) -> Tensor:
-    if not terms:
-        return torch.zeros_like(like)
-    total = terms[0]
-    for term in terms[1:]:
-        total = total + term
-    return total
 
 
 class NB201Supernet(Supernet):

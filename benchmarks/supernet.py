@@ -1,0 +1,117 @@
+"""Cost of a supernet step: the shared implementation against the textbook one.
+
+    python benchmarks/supernet.py [--spaces darts nb201] [--batch 64] [--repeats 3]
+
+Both run on the same modules and give the same numbers (tests/*_sharing.py). A step is one
+forward and one backward pass with soft weights; a first-order search makes two. CPU seconds
+are those of the process, the smallest of the repeats; activations are the tensors that
+autograd keeps for the backward pass, each memory block counted once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from balenas_core.random import generator, seeded
+from balenas_core.registry import default_registry
+from balenas_core.space import AnySpace, Task
+
+ROOT = Path(__file__).parents[1]
+SIZES: dict[str, dict[str, Any]] = {
+    "nb201": {"channels": 16, "cells_per_stage": 5},
+    "darts": {"channels": 16, "cells": 8},
+    "nb1shot1": {"channels": 16, "cells": 9},
+}
+
+Forward = Callable[[nn.Module, Tensor, dict[str, Tensor]], Tensor]
+
+
+def textbook(space: str) -> Forward:
+    """Return the per-edge implementation, which is the oracle of the space's tests."""
+    sys.path.append(str(ROOT / "plugins" / "search_spaces" / space / "tests"))
+    forward: Forward = importlib.import_module(f"textbook_{space}").supernet_forward
+    return forward
+
+
+def shared(supernet: nn.Module, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    """Call the supernet."""
+    logits: Tensor = supernet(x, weights)
+    return logits
+
+
+def build(name: str) -> AnySpace:
+    """Return the space in the size of its paper's search."""
+    plugin = default_registry().find("space", name)
+    options = plugin.load().options
+    assert options is not None
+    space: AnySpace = plugin.load_implementation()(options(**SIZES[name]))
+    return space
+
+
+def measure(forward: Forward, supernet: nn.Module, space: AnySpace, x: Tensor) -> dict[str, float]:
+    """Return CPU seconds forward and backward, and MiB of saved activations, of one step."""
+    logits = {d.name: torch.zeros(d.shape, requires_grad=True) for d in space.decisions}
+    owned = {p.untyped_storage().data_ptr() for p in supernet.parameters()}
+    blocks: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in owned:
+            blocks[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    weights = {name: value.softmax(-1) for name, value in logits.items()}
+    start = time.process_time()
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        loss = forward(supernet, x, weights).square().mean()
+    middle = time.process_time()
+    loss.backward()
+    end = time.process_time()
+    supernet.zero_grad()
+    return {
+        "forward": middle - start,
+        "backward": end - middle,
+        "step": end - start,
+        "MiB": sum(blocks.values()) / 2**20,
+    }
+
+
+def compare(name: str, batch: int, repeats: int) -> None:
+    """Print one line an implementation, and the ratios."""
+    space = build(name)
+    with seeded(0):
+        supernet = space.supernet(Task((3, 32, 32), 10))
+    x = torch.randn(batch, 3, 32, 32, generator=generator(0))
+    best: dict[str, dict[str, float]] = {}
+    for label, forward in (("textbook", textbook(name)), ("shared", shared)):
+        runs = [measure(forward, supernet, space, x) for _ in range(repeats)]
+        best[label] = {key: min(run[key] for run in runs) for key in runs[0]}
+        print(name, f"{label:<9}", *(f"{k} {v:9.3f}" for k, v in best[label].items()), sep="  ")
+    ratios = {key: best["textbook"][key] / best["shared"][key] for key in best["shared"]}
+    print(name, "ratio    ", *(f"{k} {v:9.2f}" for k, v in ratios.items()), sep="  ", flush=True)
+
+
+def main() -> None:
+    """Run the comparison."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--spaces", nargs="+", choices=SIZES, default=["nb201", "darts"])
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    for name in arguments.spaces:
+        compare(name, arguments.batch, arguments.repeats)
+
+
+if __name__ == "__main__":
+    main()
