@@ -102,3 +102,22 @@ def test_the_loss_it_returns_is_the_validation_loss():
     expected = objective(distribution.mean_weights()).item()
     assert optimizer.step(objective) == pytest.approx(expected)
     assert math.isfinite(expected)
+
+
+@pytest.mark.parametrize("unrolled", [False, True])
+def test_a_draw_that_cuts_the_input_off_moves_nothing(unrolled):
+    distribution, optimizer = _pair("hard", weight_decay=0.0, unrolled=unrolled)
+    before = distribution.logits["operations"].detach().clone()
+
+    class Constant(ToyObjective):
+        def __call__(self, weights):
+            return torch.tensor(2.5)
+
+        def validation_loss(self, weights):
+            return next(self.supernet.parameters()).sum()
+
+        training_loss = validation_loss
+
+    objective = Constant(ToySpace().decisions)
+    optimizer.step(objective)
+    torch.testing.assert_close(distribution.logits["operations"].detach(), before, rtol=0, atol=0)

@@ -61,3 +61,24 @@ evolution = Plugin(
     implementation="balenas_optimizer_baselines._evolution:EvolutionSelector",
     options=EvolutionOptions,
 )
+
+
+def _preset(summary: str, name: str) -> Plugin:
+    return Plugin(
+        kind="preset",
+        summary=summary,
+        api_version=1,
+        implementation=f"balenas_optimizer_baselines._presets:{name}",
+    )
+
+
+darts = _preset("DARTS, first order: point + adam", "DARTS")
+darts_2nd = _preset("DARTS, second order: point + unrolled adam", "DARTS_SECOND_ORDER")
+gdas = _preset("GDAS: hard Gumbel-softmax + adam", "GDAS")
+snas = _preset("SNAS: Gumbel-softmax + adam", "SNAS")
+drnas = _preset("DrNAS: Dirichlet with an anchor + adam", "DRNAS")
+sdarts_rs = _preset("SmoothDARTS: DARTS with random perturbation", "SDARTS_RS")
+balenas = _preset("BaLeNAS: Gaussian + ngvi, argmax of the mean", "BALENAS")
+balenas_tf = _preset("BaLeNAS-TF: Gaussian + ngvi, draws ranked by naswot", "BALENAS_TF")
+random_preset = _preset("random search with weight sharing", "RANDOM")
+evolution_preset = _preset("regularised evolution with weight sharing", "EVOLUTION")

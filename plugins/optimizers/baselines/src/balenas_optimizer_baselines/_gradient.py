@@ -113,7 +113,10 @@ def _leaves(weights: Weights) -> dict[str, Tensor]:
 
 
 def _gradient(loss: Tensor, leaves: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    # A supernet need not touch every decision, nor an operation whose weight is zero.
+    # A supernet need not touch every decision, nor an operation whose weight is zero: a hard
+    # draw may cut the input off from the output, and then nothing is touched.
+    if not loss.requires_grad:
+        return {name: torch.zeros_like(value) for name, value in leaves.items()}
     gradients = torch.autograd.grad(loss, list(leaves.values()), materialize_grads=True)
     return dict(zip(leaves, gradients, strict=True))
 

@@ -1,0 +1,95 @@
+import subprocess
+import sys
+
+import pytest
+
+from balenas_core import Search, load_config
+from balenas_core.config import to_yaml
+from balenas_core.registry import default_registry
+
+NAMES = sorted(
+    ref.name
+    for ref in default_registry().refs("preset")
+    if ref.distribution == "balenas-optimizer-baselines"
+)
+SPACES = ("darts", "nb201")
+
+
+def _config(name, **flags):
+    settings = default_registry().find("preset", name).load_implementation()
+    return load_config(base=settings, flags=flags, base_name=f"--preset {name}")
+
+
+def test_every_promised_preset_is_there():
+    promised = {
+        "balenas",
+        "balenas-tf",
+        "darts",
+        "darts-2nd",
+        "drnas",
+        "evolution",
+        "gdas",
+        "random",
+        "sdarts-rs",
+        "snas",
+    }
+    assert promised <= set(NAMES)
+
+
+@pytest.mark.parametrize("space", SPACES)
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_a_valid_configuration_that_is_read_back(name, space, tmp_path):
+    config = _config(name, space=space)
+    path = tmp_path / "search.yaml"
+    path.write_text(to_yaml(config))
+    assert load_config(path) == config
+
+
+def test_presets_import_no_torch():
+    code = (
+        "import sys; from balenas_core.registry import default_registry as r\n"
+        f"[r().find('preset', n).load_implementation() for n in {NAMES!r}]\n"
+        "sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_flags_go_over_a_preset():
+    config = _config("gdas", space="nb201", **{"training.epochs": 3})
+    assert config.training.epochs == 3
+    assert config.distribution.options.hard
+
+
+def test_the_settings_are_those_of_the_papers():
+    darts = _config("darts", space="darts")
+    adam = darts.optimizer.options
+    assert (adam.lr, adam.beta1, adam.beta2, adam.weight_decay) == (3e-4, 0.5, 0.999, 1e-3)
+    assert (darts.training.epochs, darts.training.batch_size, darts.training.clip) == (50, 64, 5)
+    assert not adam.unrolled
+    assert _config("darts-2nd", space="darts").optimizer.options.unrolled
+    gdas = _config("gdas", space="darts").distribution.options
+    assert (gdas.temperature_start, gdas.temperature_end) == (10, 0.1)
+    ngvi = _config("balenas", space="darts").optimizer.options
+    assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
+    assert _config("sdarts-rs", space="darts").modifiers.perturbation.end == 0.3
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_searches(name):
+    flags = {
+        "space": "nb201",
+        "space.channels": 2,
+        "data": "digits",
+        "training.epochs": 2,
+        "training.batch_size": 256,
+        "training.warmup_epochs": 0,
+    }
+    settings = {"random": "evaluations", "evolution": "evaluations", "balenas-tf": "draws"}
+    if name in settings:
+        flags[f"selector.{settings[name]}"] = 3
+    if name == "evolution":
+        flags |= {"selector.population": 2, "selector.tournament": 1}
+    result = Search(_config(name, **flags)).run()
+    assert len(result.metrics) == 2
+    assert {entry.dataset for entry in result.benchmark} >= {"cifar10"} or not result.benchmark
+    assert 0 <= result.validation_accuracy <= 100
