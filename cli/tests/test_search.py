@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shlex
 import signal
@@ -59,19 +60,20 @@ def test_a_search_shows_what_it_found_and_a_next_command_that_works(toy_balenas,
     assert command[-1].endswith("-toy-toy_adam-seed1")
 
 
-def test_json_is_the_result_and_nothing_else(toy_balenas, tmp_path):
-    done = toy_balenas(*TOY, "--json", "--output", "here")
-    assert done.returncode == 0, done.stderr
-    printed = json.loads(done.stdout)
+def test_json_is_the_result_and_nothing_else(call, tmp_path):
+    answer = call(*TOY, "--json", "--output", "here")
+    assert answer.code == 0, answer.err
+    printed = json.loads(answer.out)
     assert printed.pop("run") == "here"
     assert printed == json.loads((tmp_path / "here" / "result.json").read_text())
-    assert done.stderr == "a plugin that prints\n"
+    assert answer.err == "a plugin that prints\n"
 
 
-def test_a_failing_hook_is_reported_once_and_the_search_goes_on(toy_balenas, tmp_path):
-    done = toy_balenas(*TOY, "--quiet", BALENAS_DISABLE_PLUGINS="")
-    assert done.returncode == 0
-    warnings = [line for line in done.stderr.splitlines() if line.startswith("warning: ")]
+def test_a_failing_hook_is_reported_once_and_the_search_goes_on(call, tmp_path, monkeypatch):
+    monkeypatch.delenv("BALENAS_DISABLE_PLUGINS")
+    answer = call(*TOY, "--quiet")
+    assert answer.code == 0
+    warnings = [line for line in answer.err.splitlines() if line.startswith("warning: ")]
     assert len(warnings) == 1
     assert warnings[0].startswith(
         "warning: hook plugin 'acme_watch' (from acme-toys) failed in balenas_epoch_ended: "
@@ -80,11 +82,11 @@ def test_a_failing_hook_is_reported_once_and_the_search_goes_on(toy_balenas, tmp
     assert (the_run(tmp_path) / "result.json").exists()
 
 
-def test_a_search_that_diverges_says_what_is_kept(toy_balenas, tmp_path):
-    done = toy_balenas(*TOY, "--set", "optimizer.explode_at=3")
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.splitlines()[-1].startswith("error: the search diverged in epoch 1, step ")
-    assert "stopped after 1 of 2 epochs; runs/" in done.stderr
+def test_a_search_that_diverges_says_what_is_kept(call, tmp_path):
+    answer = call(*TOY, "--set", "optimizer.explode_at=3")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err.splitlines()[-1].startswith("error: the search diverged in epoch 1, step 1")
+    assert "stopped after 1 of 2 epochs; runs/" in answer.err
     assert len((the_run(tmp_path) / "metrics.jsonl").read_text().splitlines()) == 1
 
 
@@ -102,7 +104,10 @@ def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, 
     lines = iter(process.stderr.readline, "")
     next(line for line in lines if line.startswith("epoch 1/"))
     time.sleep(0.1)
-    process.send_signal(number)
+    if number == signal.SIGINT:  # a terminal sends it to the workers as well
+        os.killpg(process.pid, number)
+    else:
+        process.send_signal(number)
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number, stderr
     assert stdout == ""
