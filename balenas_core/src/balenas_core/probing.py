@@ -20,6 +20,9 @@ WEIGHT_LAYERS = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 """Layers whose ``weight`` (never the bias) the proxies of the literature look at."""
 
 
+_TABLES = (dict, set)
+
+
 @contextmanager
 def preserved(
     network: nn.Module, *, dtype: torch.dtype | None = None, seed: int = 0
@@ -52,9 +55,11 @@ def preserved(
         >>> bool((network.weight == before).all())
         True
     """
-    modules = [_ModuleState.of(module) for module in network.modules()]
-    originals = [_ParameterState(p, p.grad, p.requires_grad) for p in network.parameters()]
-    devices = sorted({p.device.index for p in network.parameters() if p.device.type == "cuda"})
+    members = list(network.modules())
+    modules = [_ModuleState.of(module) for module in members]
+    parameters = list(network.parameters())
+    originals = [_ParameterState(p, p.grad, p.requires_grad) for p in parameters]
+    devices = sorted({p.device.index for p in parameters if p.is_cuda})
     with (
         torch.random.fork_rng(devices),
         torch.inference_mode(False),
@@ -64,7 +69,7 @@ def preserved(
         for device in devices:
             torch.cuda.default_generators[device].manual_seed(seed)
         try:
-            _use_copies(network, dtype)
+            _use_copies(members, dtype)
             for original in originals:
                 original.clear_grad()
             yield network
@@ -103,12 +108,12 @@ class _ModuleState:
     @classmethod
     def of(cls, module: nn.Module) -> _ModuleState:
         """Remember every attribute, and the contents of the tables of ``nn.Module``."""
-        attributes = dict(vars(module))
+        attributes = vars(module).copy()
         # Handles of hooks refer to the table they are in: it must stay the same object.
         tables = {
-            name: value.copy()
+            name: value.copy() if value else None
             for name, value in attributes.items()
-            if isinstance(value, dict | set)
+            if isinstance(value, _TABLES)
         }
         return cls(module, attributes, tables)
 
@@ -118,14 +123,15 @@ class _ModuleState:
         current.update(self.attributes)
         for name, contents in self.tables.items():
             table = current[name]
-            table.clear()
-            table.update(contents)
+            if table or contents:
+                table.clear()
+                table.update(contents or ())
 
 
-def _use_copies(network: nn.Module, dtype: torch.dtype | None) -> None:
+def _use_copies(members: list[nn.Module], dtype: torch.dtype | None) -> None:
     """Replace every parameter and buffer by a copy; one that is shared stays shared."""
     copies: dict[int, Tensor] = {}
-    for module in network.modules():
+    for module in members:
         for table in (module._parameters, module._buffers):
             for name, tensor in table.items():
                 if tensor is None:
@@ -136,9 +142,8 @@ def _use_copies(network: nn.Module, dtype: torch.dtype | None) -> None:
 
 
 def _copy(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    copy = tensor.detach().clone()
-    if dtype is not None and copy.is_floating_point():
-        copy = copy.to(dtype)
+    to = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    copy = tensor.detach().to(to, copy=True)
     if isinstance(tensor, nn.Parameter):
         return nn.Parameter(copy, requires_grad=copy.is_floating_point())
     return copy

@@ -154,16 +154,102 @@ def test_a_branch_multiplied_by_zero_gives_the_lowest_score():
     assert synflow(Cut(), _batch(), log=True) == -math.inf
 
 
-def test_overflow_is_the_lowest_rank_and_float64_reaches_further():
-    layers = [nn.Linear(4, 4, bias=False) for _ in range(10)]
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize(("value", "depth"), [(1e5, 10), (1e5, 400), (1e-5, 400)])
+def test_the_logarithm_is_finite_far_beyond_the_range_of_floats(dtype, value, depth):
+    layers = [nn.Linear(4, 4, bias=False) for _ in range(depth)]
     network = nn.Sequential(nn.Flatten(), *layers)
+    with torch.no_grad():
+        for p in network.parameters():
+            p.fill_(value)
+    batch = _batch(channels=1, size=2)
+    expected = math.log(depth) + depth * math.log(value) + (depth + 1) * math.log(4)
+    assert synflow(network, batch, log=True, dtype=dtype) == pytest.approx(expected, rel=1e-6)
+
+
+def test_overflow_of_the_score_itself_is_the_lowest_rank():
+    network = nn.Sequential(nn.Flatten(), *[nn.Linear(4, 4, bias=False) for _ in range(80)])
     with torch.no_grad():
         for p in network.parameters():
             p.fill_(1e5)
     batch = _batch(channels=1, size=2)
-    assert synflow(network, batch, dtype=torch.float32) == -math.inf
-    expected = math.log(10) + 10 * math.log(1e5) + 11 * math.log(4)
-    assert synflow(network, batch, log=True) == pytest.approx(expected, rel=1e-7)
+    assert synflow(network, batch) == -math.inf
+    assert synflow(network, batch, method="autograd") == -math.inf
+
+
+class _Branches(nn.Module):
+    """Every operation that is followed forward, with branches of different depth."""
+
+    def __init__(self):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1)
+        self.norm = nn.BatchNorm2d(4)
+        self.deep = nn.Sequential(
+            nn.ReLU(inplace=True), nn.Conv2d(4, 4, 3, padding=1), nn.Conv2d(4, 4, 3, padding=1)
+        )
+        self.depthwise = nn.Conv2d(4, 4, 3, padding=2, dilation=2, groups=4)
+        self.largest = nn.MaxPool2d(3, 1, padding=1)
+        self.average = nn.AvgPool2d(3, 1, padding=1, count_include_pad=False)
+        self.pool = nn.AdaptiveAvgPool2d(2)
+        self.head = nn.Linear(8 * 4, 3)
+
+    def forward(self, x):
+        x = self.norm(self.stem(x))
+        shallow = self.average(x) * 0.5 + x.mul(0.0)
+        x = sum([self.deep(x.clone()), self.largest(self.depthwise(x)), torch.zeros_like(x), x])
+        x = torch.cat([x, shallow / 2], dim=1)
+        x = nn.functional.pad(x, (0, 1, 0, 1))[:, :, 1:, 1:]
+        return self.head(self.pool(x).flatten(1))
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e60])
+def test_forward_and_by_autograd_are_the_same(scale):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = _Branches().double()
+    with torch.no_grad():
+        for p in network.parameters():
+            p.mul_(scale)
+    score = synflow(network, _batch())
+    assert score == pytest.approx(synflow(network, _batch(), method="autograd"), rel=1e-12)
+    assert 0 < score < math.inf
+    log = synflow(network, _batch(), log=True)
+    assert log == pytest.approx(math.log(score), rel=1e-12)
+
+
+def _through(function):
+    class Through(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.conv, self.head = nn.Conv2d(3, 4, 1), nn.Linear(4, 2)
+
+        def forward(self, x):
+            return self.head(function(self, self.conv(x)).mean((2, 3)))
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return Through()
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda _, x: x.sigmoid(),
+        lambda _, x: x * x,
+        lambda _, x: x + 1,
+        lambda _, x: x - x / 2,
+        lambda _, x: x * -1.0,
+        lambda _, x: nn.functional.relu6(x),
+        lambda _, x: nn.functional.pad(x, (1, 1), value=1.0),
+        lambda _, x: nn.functional.instance_norm(x),
+        lambda _, x: x[:1],
+        lambda _, x: x.mean(0, keepdim=True),
+        lambda s, x: nn.functional.conv2d(x, s.conv.weight[:, :1] - 0.1, groups=4),
+    ],
+)
+def test_what_cannot_be_followed_forward_goes_by_autograd(function):
+    network = _through(function)
+    assert synflow(network, _batch()) == synflow(network, _batch(), method="autograd")
 
 
 def test_the_network_is_left_as_found():

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
+from torch.utils.weak import WeakIdKeyDictionary
 
 from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
 from balenas_core.proxy import Batch
@@ -78,9 +79,15 @@ def naswot(network: nn.Module, batch: Batch, *, layers: Literal["relu", "name"] 
 
 def _attach(run: NetworkPass, layers: str) -> Callable[[], float]:
     kernels: list[Tensor] = []
+    # The operations that leave one node of a cell all have that node as their ReLU's input.
+    known: WeakIdKeyDictionary = WeakIdKeyDictionary()
 
     def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
-        kernel = code_kernel(inputs[0].detach() > 0)
+        features = inputs[0]
+        version, kernel = known.get(features, (None, None))
+        if version != features._version:
+            kernel = code_kernel(features.detach() > 0)
+            known[features] = features._version, kernel
         # One running sum, not a list: a deep network has hundreds of ReLUs.
         kernels[:] = [kernels[0] + kernel if kernels else kernel]
 

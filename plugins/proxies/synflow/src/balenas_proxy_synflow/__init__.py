@@ -27,7 +27,12 @@ class SynflowOptions(PluginOptions):
         False, description="give the natural logarithm; a network without flow gets -inf"
     )
     dtype: Literal["float64", "float32"] = Field(
-        "float64", description="arithmetic; float32 overflows in deep networks"
+        "float64", description="arithmetic; float32 rounds, and by autograd overflows when deep"
+    )
+    method: Literal["auto", "autograd"] = Field(
+        "auto",
+        description="auto carries derivatives forward where the network allows it, in half the "
+        "time; autograd goes by the definition",
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from typing import Literal
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from balenas_core.probing import (
     bypass_batch_norm,
@@ -16,6 +17,9 @@ from balenas_core.probing import (
 )
 from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_synflow import SynflowOptions
+from balenas_proxy_synflow._scaled import NotLinearError, Scaled, plain, scaled
+
+_log = logging.getLogger(__name__)
 
 
 def synflow(
@@ -25,6 +29,7 @@ def synflow(
     bn: Literal["bypass", "keep"] = "bypass",
     log: bool = False,
     dtype: torch.dtype = torch.float64,
+    method: Literal["auto", "autograd"] = "auto",
 ) -> float:
     """Return the synaptic flow through a network.
 
@@ -35,8 +40,14 @@ def synflow(
 
     The score is at least 0, and 0, the lowest, for a network whose output does not depend on
     its weights. It grows exponentially with depth: about 1e50 for a NAS-Bench-201 network of
-    standard size, beyond the range of float32 (1e38). Beyond the range of ``dtype`` it is
-    ``-inf``.
+    standard size. Beyond the range of float64 it is ``-inf``; its logarithm is not, as long as
+    the faster of the two ways below is open.
+
+    By Euler's identity the sum is the derivative of ``R`` in a common factor of all weights.
+    ``method="auto"`` carries that derivative forward beside the value, without a graph, in
+    half the time and with powers of two taken out where numbers grow large. It needs
+    ``bn="bypass"`` and a network of convolutions, linear layers, ReLUs, pooling, sums and
+    concatenations; any other goes by autograd, with the same result up to rounding.
 
     Args:
         network: The network, untouched afterwards.
@@ -45,6 +56,7 @@ def synflow(
             in training mode on the single image.
         log: Whether to return the natural logarithm, ``-inf`` for a score of 0.
         dtype: Floating-point type of the computation.
+        method: ``"autograd"`` always goes by the definition.
 
     References:
         Tanaka, Kunin, Yamins, Ganguli, 2020, Pruning neural networks without any data by
@@ -56,28 +68,56 @@ def synflow(
     if bn not in ("bypass", "keep"):
         raise ValueError(f"`bn` must be 'bypass' or 'keep'; got {bn!r}")
     with preserved(network, dtype=dtype):
-        with torch.no_grad():
-            for tensor in (*network.parameters(), *network.buffers()):
-                tensor.abs_()
+        _take_absolute_values(network)
         network.train(bn == "keep")
         if bn == "bypass":
             bypass_batch_norm(network)
-        weights = layer_weights(network)
-        device = weights[0].device if weights else batch.images.device
-        ones = torch.ones((1, *batch.images.shape[1:]), dtype=dtype, device=device)
-        flow = network(ones).sum()
-        if not weights or not flow.requires_grad:
+        weight = next(iter(layer_weights(network)), None)
+        if weight is None:
             return -math.inf if log else 0.0
-        gradients = torch.autograd.grad(flow, weights, allow_unused=True)
-        terms = [
-            (weight.detach() * gradient).abs().sum()
-            for weight, gradient in zip(weights, gradients, strict=True)
-            if gradient is not None
-        ]
-        score = float(torch.stack(terms).sum()) if terms else 0.0
+        shape = batch.images.shape[1:]
+        ones = torch.ones((1, *shape), dtype=dtype, device=weight.device)
+        if bn == "bypass" and method == "auto":
+            try:
+                return _finish(*_flow_forward(network, ones), log)
+            except NotLinearError as reason:
+                _log.debug("synflow goes by autograd: %s", reason)
+        return _finish(_flow_by_autograd(network, ones), 0, log)
+
+
+def _take_absolute_values(network: nn.Module) -> None:
+    with torch.no_grad():
+        for tensor in (*network.parameters(), *network.buffers()):
+            tensor.abs_()
+
+
+def _flow_forward(network: nn.Module, ones: Tensor) -> tuple[float, int]:
+    with torch.no_grad():
+        # The image does not depend on the weights: its derivative is 0.
+        outputs = network(scaled(torch.cat([ones, torch.zeros_like(ones)])))
+        if not isinstance(outputs, Scaled):
+            raise NotLinearError("an output that does not depend on the input")
+        return float(plain(outputs)[1].sum()), outputs.exponent
+
+
+def _flow_by_autograd(network: nn.Module, ones: Tensor) -> float:
+    weights = layer_weights(network)
+    flow = network(ones).sum()
+    if not flow.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(flow, weights, allow_unused=True, materialize_grads=True)
+    terms = [(w.detach() * g).abs().sum() for w, g in zip(weights, gradients, strict=True)]
+    return float(torch.stack(terms).sum())
+
+
+def _finish(score: float, exponent: int, log: bool) -> float:
+    """Return ``score * 2 ** exponent`` or its logarithm, and the worst score beyond floats."""
     if log:
-        return score_or_worst(math.log(score)) if score > 0 else -math.inf
-    return score_or_worst(score)
+        return score_or_worst(math.log(score) + exponent * math.log(2) if score > 0 else -math.inf)
+    try:
+        return score_or_worst(math.ldexp(score, exponent))
+    except OverflowError:
+        return -math.inf
 
 
 class Synflow(Proxy):
@@ -93,4 +133,6 @@ class Synflow(Proxy):
         """Return the synaptic flow through ``network``."""
         options = self._options
         dtype = torch.float64 if options.dtype == "float64" else torch.float32
-        return synflow(network, batch, bn=options.bn, log=options.log, dtype=dtype)
+        return synflow(
+            network, batch, bn=options.bn, log=options.log, dtype=dtype, method=options.method
+        )
