@@ -64,6 +64,19 @@ def test_the_kind_may_be_left_out_and_json_is_complete(balenas, install):
     assert facts["status"] == {"kernel": "compiled, 4 threads"}
 
 
+def test_a_preset_shows_its_settings(call):
+    answer = call("plugins", "info", "toy_preset")
+    assert answer.code == 0, answer.err
+    lines = [line.strip() for line in answer.out.splitlines()]
+    assert {"space: toy", "name: toy_adam", "epochs: 2"} <= set(lines)
+
+
+def test_hooks_are_no_kind_that_has_information(call):
+    answer = call("plugins", "info", "hook", "acme_watch")
+    assert answer.code == 2
+    assert answer.err.startswith("error: no plugin kind 'hook'. ")
+
+
 def test_a_status_that_raises_is_said_so(balenas, install):
     install_acme(install, status="raise OSError('no kernel')")
     done = balenas("plugins", "info", "counting")

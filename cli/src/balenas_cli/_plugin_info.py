@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli._option_rows import option_rows
 from balenas_cli._plugin_rows import KINDS, check_kind
+from balenas_cli._resolve import load_preset
 from balenas_core._suggest import did_you_mean
 from balenas_core.errors import PluginNotFoundError
 from balenas_core.plugin import GROUPS, Plugin
@@ -26,7 +27,7 @@ def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef
         UsageError: ``kind`` is not a kind.
     """
     if kind is not None:
-        check_kind(kind)
+        check_kind(kind, GROUPS)
         return [registry.find(kind, name)]
     found = [registry.find(one, name) for one in GROUPS if registry.has(one, name)]
     if found:
@@ -61,6 +62,7 @@ def describe(ref: PluginRef) -> dict[str, Any]:
         "defaults": dict(plugin.defaults),
         "status": runs,
         "options": option_rows(plugin.options),
+        "settings": dict(load_preset(ref)) if ref.kind == "preset" else None,
     }
 
 
@@ -108,6 +110,10 @@ def render(facts: dict[str, Any]) -> RenderableType:
         Text.assemble((f"{facts['kind']} {facts['name']}", "bold"), f": {facts['summary']}"),
         grid,
     ]
+    if facts["settings"]:
+        import yaml
+
+        parts += [Text(), Text(yaml.safe_dump(facts["settings"], sort_keys=False).rstrip())]
     if facts["options"]:
         from balenas_cli._console import table
 

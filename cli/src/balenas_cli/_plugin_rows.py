@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -39,24 +39,23 @@ class PluginRow:
     def problem(self) -> str:
         """One line with name, distribution, reason and remedy."""
         origin = f"{self.distribution} {self.version}".strip()
-        return (
-            f"{self.kind} {self.name!r} (from {origin}): {self.reason}. {self.remedy or ''}".strip()
-        )
+        text = f"{self.kind} {self.name!r} (from {origin}): {self.reason}. {self.remedy or ''}"
+        return " ".join(text.split())
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
         return asdict(self)
 
 
-def check_kind(kind: str | None) -> None:
-    """Check that ``kind`` is a plugin kind.
+def check_kind(kind: str | None, known: Iterable[str] = KINDS) -> None:
+    """Check that ``kind`` is one of the ``known`` plugin kinds.
 
     Raises:
         UsageError: It is not.
     """
-    if kind is not None and kind not in KINDS:
-        hint = did_you_mean(kind, KINDS)
-        raise UsageError(f"no plugin kind {kind!r}.{hint} Kinds: {', '.join(KINDS)}.")
+    if kind is not None and kind not in known:
+        hint = did_you_mean(kind, known)
+        raise UsageError(f"no plugin kind {kind!r}.{hint} Kinds: {', '.join(known)}.")
 
 
 def listed_rows(registry: Registry, kind: str | None = None) -> list[PluginRow]:

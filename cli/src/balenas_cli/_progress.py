@@ -127,7 +127,7 @@ def shown(console: Console, *, quiet: bool) -> Iterator[Progress]:
     """Yield the listener that suits ``console``, and tidy the terminal up at the end."""
     if quiet:
         yield Silent()
-    elif not console.is_terminal:
+    elif not console.is_terminal or console.is_dumb_terminal:
         yield EpochLines(console)
     else:
         from rich.live import Live as Display

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli._options import KEY_OF_FLAG
 from balenas_core.errors import PluginLoadError
-from balenas_core.registry import Registry, default_registry
+from balenas_core.registry import PluginRef, default_registry
 
 if TYPE_CHECKING:
     from balenas_core.config import SearchConfig
@@ -44,21 +44,19 @@ def resolve(
         path,
         flags={key: given.get(name) for name, key in KEY_OF_FLAG.items()},
         overrides=overrides or (),
-        base={} if preset is None else load_preset(preset, registry),
+        base={} if preset is None else load_preset(registry.find("preset", preset)),
         base_name=f"--preset {preset}",
         registry=registry,
         flag_names=_FLAG_NAMES,
     )
 
 
-def load_preset(name: str, registry: Registry) -> Mapping[str, Any]:
+def load_preset(ref: PluginRef) -> Mapping[str, Any]:
     """Return the settings of a preset.
 
     Raises:
-        PluginNotFoundError: There is no such preset.
         PluginLoadError: It cannot be loaded, or is no mapping.
     """
-    ref = registry.find("preset", name)
     settings = ref.load_implementation()
     if not isinstance(settings, Mapping):
         raise PluginLoadError(

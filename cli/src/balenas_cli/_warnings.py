@@ -16,10 +16,11 @@ class _OneLineHandler(logging.Handler):
 
         try:
             message = record.getMessage().strip()
+            if record.name == "py.warnings":
+                message = message.splitlines()[0]  # the second is the source
+            message = " ".join(message.split())
             if record.exc_info and os.environ.get("BALENAS_DEBUG"):
                 message += "\n" + logging.Formatter().formatException(record.exc_info)
-            elif record.name == "py.warnings":
-                message = message.splitlines()[0]
             level = record.levelname.lower()
             # Through rich's console: a live display would overwrite a bare write.
             stderr().print(Text(f"{level}: ", style="yellow") + Text(message), soft_wrap=True)

@@ -16,8 +16,6 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
-    epilog="A first search, on images that come with scikit-learn:  "
-    "balenas search --space nb201 --optimizer ngvi",
 )
 app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
 app.add_typer(_config.app, name="config", rich_help_panel="Search")
