@@ -32,6 +32,7 @@ class Bucket:
         variant: Name of the update rule.
         start: First value of the curvature estimate.
         use_native: Whether compiled operators may serve.
+        keeps_noise: Whether draws are followed by antithetic partners. (ivon keeps it anyhow.)
     """
 
     def __init__(
@@ -42,6 +43,7 @@ class Bucket:
         variant: str,
         start: float,
         use_native: bool,
+        keeps_noise: bool,
     ) -> None:
         self.parameters = list(parameters)
         self.variant = variant
@@ -53,7 +55,6 @@ class Bucket:
         self._like = self.parameters[0].detach()
         self.mean, self.momentum = self._flat(0.0), self._flat(0.0)
         self.hess = self._flat(start)
-        self.noise: Tensor | None = None
         self.gradient: Tensor | None = None
         self.curvature: Tensor | None = None
         self._adopt(state)
@@ -61,7 +62,6 @@ class Bucket:
         self.linear = [linear(p.detach()) for p in self.parameters]
         self.means = self.views(self.mean)
         self._momenta, self._hessians = self.views(self.momentum), self.views(self.hess)
-        self._noises: list[Tensor] = []
         self._pointers = [p.data_ptr() for p in self.parameters]
         self._seed = 0
         self.is_native = (
@@ -69,13 +69,15 @@ class Bucket:
             and _native.serves(self._like.device, self._like.dtype)
             and all(is_dense(p) for p in self.parameters)
         )
+        # Native code draws an antithetic partner from the seed, so only the update needs noise.
+        keeps_noise = variant == "ivon" or (keeps_noise and not self.is_native)
+        self.noise = self._flat(0.0) if keeps_noise else None
+        self._noises = [] if self.noise is None else self.views(self.noise)
         self._work: list[Tensor] = []
         self._pieces: list[Piece] = []
 
     def _flat(self, value: float) -> Tensor:
-        return torch.full(
-            (self.size,), value, dtype=self._like.dtype, device=self._like.device
-        )
+        return torch.full((self.size,), value, dtype=self._like.dtype, device=self._like.device)
 
     def _adopt(self, state: MutableMapping[Tensor, dict[str, Any]]) -> None:
         """Make the optimizer's state views of the flat tensors, keeping its values."""
@@ -123,14 +125,11 @@ class Bucket:
             keep: Whether the noise is kept for an update or for an antithetic draw.
             negate: Use the kept noise of the draw before, negated.
         """
-        if keep and self.noise is None and (not self.is_native or self.variant == "ivon"):
-            self.noise = self._flat(0.0)
-            self._noises = self.views(self.noise)
         if self.is_native:
             seed = self._seed if negate else source.seed()
             if keep:
                 self._seed = seed
-            noises = self._noises if keep and self.variant == "ivon" else []
+            noises = self._noises if keep else []
             sign = -1.0 if negate else 1.0
             torch.ops.balenas_ngvi.sample_.default(
                 self.linear, self._hessians, self.means, noises, ess, prior, sign, seed
@@ -138,7 +137,7 @@ class Bucket:
             return
         stream = None if negate else source.stream(self._like.device)
         for piece in self.pieces():
-            self._sample_piece(piece, stream, ess, prior, self.noise if keep else None)
+            self._sample_piece(piece, stream, ess, prior, keep=keep)
 
     def _sample_piece(
         self,
@@ -146,9 +145,10 @@ class Bucket:
         stream: Generator | None,
         ess: float,
         prior: float,
-        kept: Tensor | None,
+        *,
+        keep: bool,
     ) -> None:
-        noise = piece.scratch[0] if kept is None else kept[piece.start : piece.stop]
+        noise = piece.noise if keep and piece.noise is not None else piece.scratch[0]
         if stream is None:
             noise.neg_()
         else:
@@ -171,7 +171,12 @@ class Bucket:
     # Means over samples
 
     def collect(
-        self, active: Sequence[int], squares: Sequence[Tensor | None], *, weight: float, is_first: bool
+        self,
+        active: Sequence[int],
+        squares: Sequence[Tensor | None],
+        *,
+        weight: float,
+        is_first: bool,
     ) -> None:
         """Add ``weight`` times one sample's gradient and curvature to the means.
 
@@ -197,7 +202,11 @@ class Bucket:
         elif self.variant == "vadam":
             torch._foreach_addcmul_(curvatures, gradients, gradients, value=weight)
         else:
-            listed = [linear_like(s, self.parameters[i]) for i, s in zip(active, squares, strict=True) if s is not None]
+            listed = [
+                linear_like(square, self.parameters[i])
+                for i, square in zip(active, squares, strict=True)
+                if square is not None
+            ]
             torch._foreach_add_(curvatures, listed, alpha=weight)
 
     def publish(self, active: Sequence[int]) -> None:
@@ -213,14 +222,15 @@ class Bucket:
         Gradient clipping and unscaling multiply all gradients by one number r; the mean of
         eps * g then goes with r, the mean of squares with r^2.
         """
-        assert self.gradient is not None and self.curvature is not None
+        assert self.gradient is not None
+        assert self.curvature is not None
         if not active:
             return
         old, new = self._pick(self.gradient, active), self.gradients(active)
-        norm = sum((o.double().square().sum() for o in old), start=torch.zeros((), dtype=torch.float64, device=self._like.device))
-        dot = sum((o.double().mul_(n).sum() for o, n in zip(old, new, strict=True)), start=torch.zeros_like(norm))
+        norm, dot = _dot(old, old), _dot(old, new)
         ratio = torch.where(norm > 0, dot / norm, torch.ones_like(norm))
-        self.curvature.mul_((ratio if self.variant == "ivon" else ratio.square()).to(self._like.dtype))
+        factor = ratio if self.variant == "ivon" else ratio.square()
+        self.curvature.mul_(factor.to(self._like.dtype))
 
     def _pick(self, flat: Tensor, active: Sequence[int]) -> list[Tensor]:
         views = self.views(flat)
@@ -241,7 +251,9 @@ class Bucket:
         if self.is_native and self._like.device.type == "cpu":
             return bool(torch.ops.balenas_ngvi.all_finite.default(gradients))
         # A finite sum proves finite terms and is cheap; an overflow needs the second look.
-        if self._like.device.type == "cpu" and all(math.isfinite(g.sum().item()) for g in gradients):
+        if self._like.device.type == "cpu" and all(
+            math.isfinite(g.sum().item()) for g in gradients
+        ):
             return True
         norms = torch._foreach_norm(gradients, math.inf)
         return bool(torch.stack(norms).isfinite().all())
@@ -305,8 +317,11 @@ class Bucket:
         *,
         given: bool,
     ) -> None:
-        place = {index: k for k, index in enumerate(active)} if len(active) < len(self.parameters) else None
-        parts = [p.of(gradients[p.index if place is None else place[p.index]]) for p in piece.parts]
+        if len(active) < len(self.parameters):
+            place = dict(zip(active, gradients, strict=True))
+            parts = [part.of(place[part.index]) for part in piece.parts]
+        else:
+            parts = [part.of(gradients[part.index]) for part in piece.parts]
         if piece.direct is None:
             torch._foreach_copy_(piece.means, piece.parameters)
             torch._foreach_copy_(piece.buffers, parts)
@@ -318,9 +333,8 @@ class Bucket:
             assert self.curvature is not None
             curvature = self.curvature[piece.start : piece.stop]
         elif self.variant == "ivon":
-            assert self.noise is not None
-            kept = self.noise[piece.start : piece.stop]
-            curvature = torch.mul(kept, gradient, out=piece.product)
+            assert piece.noise is not None
+            curvature = torch.mul(piece.noise, gradient, out=piece.product)
         state = (mean, piece.momentum, piece.hess, gradient)
         if self.variant == "vadam":
             _formulas.vadam_(*state, curvature, options, piece.scratch)
@@ -346,5 +360,11 @@ class Bucket:
             largest = max((p.numel() for p in self.parameters if not is_dense(p)), default=0)
             size = min(self.size, max(limit, largest) + _ALIGNMENT * len(self.parameters))
             self._work = [self._like.new_zeros(size) for _ in range(4)]
-        flats = (self.mean, self.momentum, self.hess)
+        flats = (self.mean, self.momentum, self.hess, self.noise)
         return [build_piece(run, self.linear, self.offsets, flats, self._work) for run in runs]
+
+
+def _dot(left: Sequence[Tensor], right: Sequence[Tensor]) -> Tensor:
+    """Return the inner product of two lists in double precision, without waiting for a GPU."""
+    products = [(a.double() * b).sum() for a, b in zip(left, right, strict=True)]
+    return torch.stack(products).sum()

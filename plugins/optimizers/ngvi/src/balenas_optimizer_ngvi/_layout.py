@@ -37,9 +37,11 @@ def linear_like(gradient: Tensor, parameter: Tensor) -> Tensor:
     if not is_dense(parameter):
         return gradient
     if gradient.stride() != parameter.stride():
-        gradient = gradient.new_empty(0).new_empty_strided(
-            parameter.shape, parameter.stride()
-        ).copy_(gradient)
+        gradient = (
+            gradient.new_empty(0)
+            .new_empty_strided(parameter.shape, parameter.stride())
+            .copy_(gradient)
+        )
     return linear(gradient)
 
 

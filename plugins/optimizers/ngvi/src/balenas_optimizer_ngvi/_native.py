@@ -60,7 +60,7 @@ def load_cuda_operators() -> bool:
 
 
 def _register_fakes() -> None:
-    @torch.library.register_fake("balenas_ngvi::sample_")
+    @torch.library.register_fake("balenas_ngvi::sample_")  # type: ignore[untyped-decorator]
     def sample_fake(
         parameter: list[Tensor],
         hess: list[Tensor],
@@ -73,7 +73,7 @@ def _register_fakes() -> None:
     ) -> None:
         return None
 
-    @torch.library.register_fake("balenas_ngvi::step_")
+    @torch.library.register_fake("balenas_ngvi::step_")  # type: ignore[untyped-decorator]
     def step_fake(
         parameter: list[Tensor],
         momentum: list[Tensor],
@@ -93,7 +93,7 @@ def _register_fakes() -> None:
     ) -> None:
         return None
 
-    @torch.library.register_fake("balenas_ngvi::all_finite")
+    @torch.library.register_fake("balenas_ngvi::all_finite")  # type: ignore[untyped-decorator]
     def all_finite_fake(gradient: list[Tensor]) -> bool:
         return True
 
@@ -125,3 +125,9 @@ def native_status() -> NativeStatus:
         cuda=cuda_name,
         cuda_reason=cuda_reason,
     )
+
+
+def status_text() -> str:
+    """Return ``native_status()`` in one line, for ``balenas doctor`` and ``plugins info``."""
+    status = native_status()
+    return f"cpu: {status.cpu} ({status.cpu_reason}); cuda: {status.cuda} ({status.cuda_reason})"

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 
 from balenas_optimizer_ngvi import _formulas, _sync
 from balenas_optimizer_ngvi._bucket import Bucket
+from balenas_optimizer_ngvi._layout import shaped_like
 from balenas_optimizer_ngvi._noise import NoiseSource
 from balenas_optimizer_ngvi._options import (
     DEFAULT_BETAS,
@@ -164,10 +165,10 @@ class NGVI(Optimizer):
             "debias": debias,
             "rescale_lr": rescale_lr,
         }
-        params = params if isinstance(params, Tensor) else list(params)
-        if isinstance(params, list) and not params:
+        listed: Any = params if isinstance(params, Tensor) else list(params)
+        if not isinstance(listed, Tensor) and not listed:
             raise OptionError("no parameters; got an empty list. Pass model.parameters()")
-        super().__init__(params, defaults)  # type: ignore[arg-type]
+        super().__init__(listed, defaults)
 
     @property
     def generator(self) -> Generator:
@@ -290,6 +291,7 @@ class NGVI(Optimizer):
                 variant=self.variant,
                 start=group["curvature_start"],
                 use_native=self.backend != "torch",
+                keeps_noise=self.antithetic,
             )
             for listed in _by_kind(parameters)
         ]
@@ -462,10 +464,8 @@ class NGVI(Optimizer):
     def _refusal(
         self, group: dict[str, Any], bucket: Bucket, active: list[int], gradients: list[Tensor]
     ) -> NonFiniteGradientError:
-        for index, gradient in zip(active, gradients, strict=True):
-            wrong = int(gradient.isfinite().logical_not().sum())
-            if wrong:
-                break
+        counts = [int(gradient.isfinite().logical_not().sum()) for gradient in gradients]
+        wrong, index = next((n, i) for n, i in zip(counts, active, strict=True) if n)
         parameter = bucket.parameters[index]
         return NonFiniteGradientError(
             f"the gradient of {self._name(group, parameter)} has {wrong} NaN or infinite values of "
@@ -501,13 +501,10 @@ class NGVI(Optimizer):
 
     def _posterior(self, group: dict[str, Any], bucket: Bucket, index: int) -> Posterior:
         parameter = bucket.parameters[index]
-        mean = parameter.detach().clone()
-        if self._is_sampled:
-            bucket_mean = bucket.means[index]
-            mean = torch.empty_like(parameter)
-            from balenas_optimizer_ngvi._layout import linear
-
-            linear(mean).copy_(bucket_mean)
+        if not self._is_sampled:
+            mean = parameter.detach().clone()
+        else:
+            mean = shaped_like(bucket.mean, bucket.offsets[index], parameter).clone()
         hess = self.state[parameter]["hess"]
         ess = effective_size(group, group["step"])
         return Posterior(mean, _formulas.sigma(hess, ess=ess, prior=group["prior_precision"]))
@@ -529,7 +526,9 @@ class NGVI(Optimizer):
             lambda mean, hess, ess, prior: _formulas.kl(mean, hess, ess=ess, prior=prior)
         )
 
-    def _sum_over_parameters(self, term: Callable[[Tensor, Tensor, float, float], Tensor]) -> Tensor:
+    def _sum_over_parameters(
+        self, term: Callable[[Tensor, Tensor, float, float], Tensor]
+    ) -> Tensor:
         terms: list[Tensor] = []
         for group, buckets in zip(self.param_groups, self._posterior_buckets(), strict=True):
             ess, prior = effective_size(group, group["step"]), group["prior_precision"]
@@ -537,9 +536,10 @@ class NGVI(Optimizer):
                 means = bucket.means if self._is_sampled else bucket.linear
                 hessians = bucket.views(bucket.hess)
                 terms += [term(m, h, ess, prior) for m, h in zip(means, hessians, strict=True)]
-        device = terms[0].device if terms else torch.device("cpu")
+        if not terms:
+            return torch.zeros((), dtype=torch.float64)
         # Summed in double: a network has millions of terms of one sign.
-        return torch.stack([t.to(device, torch.float64) for t in terms]).sum() if terms else torch.zeros(())
+        return torch.stack([t.to(terms[0].device, torch.float64) for t in terms]).sum()
 
     # Saving
 
@@ -606,7 +606,7 @@ def _gradient_of(parameter: Tensor) -> Tensor:
     return parameter.grad
 
 
-def _check_parameter(parameter: Any) -> None:
+def _check_parameter(parameter: object) -> None:
     if isinstance(parameter, Tensor) and parameter.dtype not in (torch.float32, torch.float64):
         raise OptionError(
             f"parameters must be float32 or float64; got {parameter.dtype} of shape "

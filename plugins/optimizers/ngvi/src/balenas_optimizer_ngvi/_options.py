@@ -120,7 +120,8 @@ def initial_curvature(group: Mapping[str, Any], variant: str) -> float:
         limit = "below" if variant == "ivon" else "at most"
         raise OptionError(
             f"`initial_sigma` must be {limit} the prior's 1 / sqrt(prior_precision) = "
-            f"{1 / math.sqrt(prior):.6g} for {variant}; got {width}, which leaves hess_init={value:.6g}"
+            f"{1 / math.sqrt(prior):.6g} for {variant}; got {width}, which leaves "
+            f"hess_init={value:.6g}"
         )
     return value
 

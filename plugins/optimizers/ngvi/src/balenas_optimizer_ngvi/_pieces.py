@@ -53,6 +53,7 @@ class Piece:
     hess: Tensor
     scratch: tuple[Tensor, Tensor]
     product: Tensor
+    noise: Tensor | None
 
 
 def cut(
@@ -85,7 +86,7 @@ def build_piece(
     parts: tuple[Part, ...],
     linears: Sequence[Tensor],
     offsets: Sequence[int],
-    flats: tuple[Tensor, Tensor, Tensor],
+    flats: tuple[Tensor, Tensor, Tensor, Tensor | None],
     work: Sequence[Tensor],
 ) -> Piece:
     """Make the views of a run.
@@ -94,12 +95,12 @@ def build_piece(
         parts: The run.
         linears: Aliases of all parameters, from ``linear``.
         offsets: Where each parameter starts in flat state.
-        flats: Flat mean, momentum and curvature.
+        flats: Flat mean, momentum, curvature and, where it is kept, noise.
         work: Four flat tensors to overwrite, as long as the longest run.
     """
     start = offsets[parts[0].index] + parts[0].first
     stop = offsets[parts[-1].index] + parts[-1].stop
-    mean, momentum, hess = (flat[start:stop] for flat in flats)
+    mean, momentum, hess = (flat[start:stop] for flat in flats[:3])
     buffer, one, two, product = (flat[: stop - start] for flat in work)
     targets = [part.of(linears[part.index]) for part in parts]
 
@@ -125,4 +126,5 @@ def build_piece(
         hess=hess,
         scratch=(one, two),
         product=product,
+        noise=None if flats[3] is None else flats[3][start:stop],
     )
