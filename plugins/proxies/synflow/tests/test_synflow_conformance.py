@@ -8,3 +8,7 @@ class TestSynflow(ProxyConformance):
 class TestSynflowWithBatchNormalisation(ProxyConformance):
     plugin_name = "synflow"
     options = {"bn": "keep", "log": True}  # noqa: RUF012
+
+
+class TestSynflowClosedForm(ProxyConformance):
+    plugin_name = "synflow_closed_form"

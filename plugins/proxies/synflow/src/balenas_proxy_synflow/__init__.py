@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
@@ -10,9 +11,29 @@ from balenas_core.options import PluginOptions
 from balenas_core.plugin import Plugin
 
 if TYPE_CHECKING:
+    from balenas_proxy_synflow._closed_form import (
+        SynflowClosedForm as SynflowClosedForm,
+        synflow_closed_form as synflow_closed_form,
+    )
     from balenas_proxy_synflow._synflow import Synflow as Synflow, synflow as synflow
 
-__all__ = ["Synflow", "SynflowOptions", "plugin", "synflow"]
+__all__ = [
+    "ClosedFormOptions",
+    "Synflow",
+    "SynflowClosedForm",
+    "SynflowOptions",
+    "closed_form",
+    "plugin",
+    "synflow",
+    "synflow_closed_form",
+]
+
+_MODULE_OF = {
+    "Synflow": "_synflow",
+    "synflow": "_synflow",
+    "SynflowClosedForm": "_closed_form",
+    "synflow_closed_form": "_closed_form",
+}
 
 
 class SynflowOptions(PluginOptions):
@@ -36,6 +57,19 @@ class SynflowOptions(PluginOptions):
     )
 
 
+class ClosedFormOptions(PluginOptions):
+    """Options of the ``synflow_closed_form`` proxy."""
+
+    weights: Literal["torch", "kaiming", "given"] = Field(
+        "torch",
+        description="how weights are drawn: as torch does by default, Kaiming-normal, or with "
+        "the mean absolute value that the network's have",
+    )
+    log: bool = Field(
+        False, description="give the natural logarithm; a network without flow gets -inf"
+    )
+
+
 plugin = Plugin(
     kind="proxy",
     summary="SynFlow: signal through absolute weights (no data)",
@@ -45,9 +79,17 @@ plugin = Plugin(
 )
 
 
-def __getattr__(name: str) -> Any:
-    if name in ("Synflow", "synflow"):
-        from balenas_proxy_synflow import _synflow
+closed_form = Plugin(
+    kind="proxy",
+    summary="SynFlow's expectation over random weights, in closed form (no data, no weights)",
+    api_version=1,
+    implementation="balenas_proxy_synflow._closed_form:SynflowClosedForm",
+    options=ClosedFormOptions,
+)
 
-        return getattr(_synflow, name)
+
+def __getattr__(name: str) -> Any:
+    if name in _MODULE_OF:
+        module = importlib.import_module(f"{__name__}.{_MODULE_OF[name]}")
+        return getattr(module, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,6 +16,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+Law = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
+"""(weight, bias) -> mean of their absolute values, scalars."""
+
 _ROOM = 0.4  # of the type's range of exponents; the rest is for the sum of one layer
 
 
@@ -26,11 +29,17 @@ class NotLinearError(Exception):
 class Scaled(Tensor):
     """Value and derivative, `2 x ...`-dim, times ``2 ** exponent``.
 
+    With a ``law``, all channels are replaced by their mean: `2 x 1 x ...`-dim, or the mean of
+    all features of a flat tensor in parts of any number. ``channels`` is then how many there
+    are, and a layer's weights count as the law's mean of their absolute values.
+
     Operations that are not known to be sums and products of non-negative numbers raise
     ``NotLinearError``.
     """
 
     exponent: int
+    channels: int
+    law: Law | None
 
     @classmethod
     def __torch_function__(
@@ -49,14 +58,16 @@ class Scaled(Tensor):
         if func in _KEEPS_SCALE and isinstance(args[0], Scaled):
             rest = (*args[1:], *kwargs.values())
             if not any(isinstance(x, Tensor) for x in rest):
-                return _same_rows(func(plain(args[0]), *args[1:], **kwargs), args[0].exponent)
+                return _like(args[0], func(plain(args[0]), *args[1:], **kwargs))
         raise NotLinearError(getattr(func, "__name__", repr(func)))
 
 
-def scaled(values: Tensor, exponent: int = 0) -> Scaled:
-    """Attach an exponent to values."""
+def scaled(
+    values: Tensor, *, exponent: int = 0, channels: int = 0, law: Law | None = None
+) -> Scaled:
+    """Attach an exponent to values, and a law to means over channels."""
     result = values.as_subclass(Scaled)
-    result.exponent = exponent
+    result.exponent, result.channels, result.law = exponent, channels, law
     return result
 
 
@@ -65,10 +76,17 @@ def plain(x: Tensor) -> Tensor:
     return x.as_subclass(Tensor)
 
 
-def _same_rows(values: Tensor, exponent: int) -> Scaled:
+def _like(
+    x: Scaled, values: Tensor, *, exponent: int | None = None, channels: int | None = None
+) -> Scaled:
     if values.dim() == 0 or values.shape[0] != 2:
         raise NotLinearError("a change of the batch")
-    return scaled(values, exponent)
+    return scaled(
+        values,
+        exponent=x.exponent if exponent is None else exponent,
+        channels=x.channels if channels is None else channels,
+        law=x.law,
+    )
 
 
 def _shifted(values: Tensor, by: int) -> Tensor:
@@ -76,36 +94,38 @@ def _shifted(values: Tensor, by: int) -> Tensor:
     return values * 2.0 ** max(min(by, 1000), -1074)
 
 
-def _rescaled(values: Tensor, exponent: int) -> Scaled:
-    """Attach an exponent, after moving a power of two into it if the values are far from 1."""
+def _rescaled(x: Scaled, values: Tensor, *, channels: int | None = None) -> Scaled:
+    """Move a power of two into the exponent if the values are far from 1."""
     largest = float(values.amax()) if values.numel() else 0.0
     limit = torch.finfo(values.dtype).max ** _ROOM
     if largest > 0 and math.isfinite(largest) and not 1 / limit < largest < limit:
         shift = math.frexp(largest)[1]
-        return scaled(_shifted(values, -shift), exponent + shift)
-    return scaled(values, exponent)
+        exponent = x.exponent + shift
+        return _like(x, _shifted(values, -shift), exponent=exponent, channels=channels)
+    return _like(x, values, channels=channels)
 
 
-def _weighted(
-    apply: Callable[..., Tensor], x: Tensor, weight: Tensor, bias: Tensor | None, *rest: Any
-) -> Scaled:
-    """Apply a layer: the derivative of its product is that of its input, and the product."""
-    for parameter in (weight, bias):
+def _check_layer(x: Tensor, *parameters: Tensor | None) -> None:
+    for parameter in parameters:
         if parameter is not None and not isinstance(parameter, nn.Parameter):
             raise NotLinearError("a weight that is computed")
     if not isinstance(x, Scaled):
         raise NotLinearError("a layer applied to a constant")
-    values = apply(plain(x), weight, None, *rest)
+
+
+def _layer_output(
+    x: Scaled, values: Tensor, bias: Tensor | None, *, channels: int | None = None
+) -> Scaled:
+    """Add what a layer adds: to the derivative the product itself, to the value the bias."""
     values[1] += values[0]
     if bias is not None:
-        per_channel = (-1,) if apply is F.linear else (-1, *(1,) * (values.dim() - 2))
-        values[0] += _shifted(bias, -x.exponent).view(per_channel)
-    return _rescaled(values, x.exponent)
+        values[0] += _shifted(bias, -x.exponent)
+    return _rescaled(x, values, channels=channels)
 
 
-def _conv(name: Callable[..., Tensor]) -> Callable[..., Scaled]:
+def _conv(convolve: Callable[..., Tensor]) -> Callable[..., Scaled]:
     def conv(
-        x: Tensor,
+        x: Scaled,
         weight: Tensor,
         bias: Tensor | None = None,
         stride: Any = 1,
@@ -113,13 +133,30 @@ def _conv(name: Callable[..., Tensor]) -> Callable[..., Scaled]:
         dilation: Any = 1,
         groups: int = 1,
     ) -> Scaled:
-        return _weighted(name, x, weight, bias, stride, padding, dilation, groups)
+        _check_layer(x, weight, bias)
+        if x.law is None:
+            values = convolve(plain(x), weight, None, stride, padding, dilation, groups)
+            shaped = None if bias is None else bias.view(-1, *(1,) * (weight.dim() - 2))
+            return _layer_output(x, values, shaped)
+        if weight.shape[1] * groups != x.channels:
+            raise NotLinearError("channels that were lost from sight")
+        mean, mean_bias = x.law(weight, bias)
+        box = (mean * weight.shape[1]).to(x.dtype).expand(1, 1, *weight.shape[2:])
+        values = convolve(plain(x), box, None, stride, padding, dilation)
+        return _layer_output(x, values, mean_bias, channels=weight.shape[0])
 
     return conv
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Scaled:
-    return _weighted(F.linear, x, weight, bias)
+def _linear(x: Scaled, weight: Tensor, bias: Tensor | None = None) -> Scaled:
+    _check_layer(x, weight, bias)
+    if x.law is None:
+        return _layer_output(x, F.linear(plain(x), weight), bias)
+    if weight.shape[1] != x.channels or plain(x).dim() != 2:
+        raise NotLinearError("features that were lost from sight")
+    mean, mean_bias = x.law(weight, bias)
+    values = plain(x).mean(1, keepdim=True) * (mean * weight.shape[1])
+    return _layer_output(x, values, mean_bias, channels=weight.shape[0])
 
 
 def _max_pool(x: Scaled, *args: Any, **kwargs: Any) -> Scaled:
@@ -127,42 +164,51 @@ def _max_pool(x: Scaled, *args: Any, **kwargs: Any) -> Scaled:
     kwargs = {**kwargs, "return_indices": True}
     values, indices = F.max_pool2d(plain(x)[:1], *args, **kwargs)
     derivative = plain(x)[1:].flatten(2).gather(2, indices.flatten(2)).view_as(values)
-    return scaled(torch.cat([values, derivative]), x.exponent)
+    return _like(x, torch.cat([values, derivative]))
 
 
-def _align(tensors: Sequence[Tensor]) -> tuple[list[Tensor], int]:
+def _align(tensors: Sequence[Any]) -> tuple[list[Scaled], list[Tensor], int]:
     given = [t for t in tensors if isinstance(t, Scaled)]
     if len(given) < len(tensors):
         raise NotLinearError("a constant added to the signal")
     exponent = max(t.exponent for t in given)
-    return [
+    values = [
         plain(t) if t.exponent == exponent else _shifted(plain(t), t.exponent - exponent)
         for t in given
-    ], exponent
+    ]
+    return given, values, exponent
 
 
 def _add(x: Any, other: Any, *, alpha: float = 1) -> Scaled:
     for one, two in ((x, other), (other, x)):
         if isinstance(one, int | float) and one == 0 and isinstance(two, Scaled):
             return two  # where Python's sum() begins
-    if alpha != 1 or not isinstance(x, Tensor) or not isinstance(other, Tensor):
-        raise NotLinearError("a constant added to the signal")
-    (one, two), exponent = _align([x, other])
-    return scaled(one + two, exponent)
+    given, (one, two), exponent = _align([x, other])
+    if alpha != 1 or given[0].channels != given[1].channels:
+        raise NotLinearError("a sum of other than equals")
+    return _like(given[0], one + two, exponent=exponent)
 
 
 def _add_in_place(x: Scaled, other: Any, *, alpha: float = 1) -> Scaled:
     total = _add(x, other, alpha=alpha)
+    if total.exponent != x.exponent:
+        raise NotLinearError("a sum in place of numbers of very different size")
     plain(x).copy_(plain(total))
-    x.exponent = total.exponent
     return x
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Scaled:
+    given, values, exponent = _align(tensors)
     if dim == 0:
         raise NotLinearError("images put together along the batch")
-    values, exponent = _align(tensors)
-    return scaled(torch.cat(values, dim), exponent)
+    if given[0].law is None:
+        return _like(given[0], torch.cat(values, dim), exponent=exponent)
+    if dim != 1:
+        raise NotLinearError("features put together other than along the channels")
+    channels = sum(t.channels for t in given)
+    mean = sum(v * (t.channels / channels) for t, v in zip(given, values, strict=True))
+    assert isinstance(mean, Tensor)
+    return _like(given[0], mean, exponent=exponent, channels=channels)
 
 
 def _scale(x: Any, factor: Any) -> Scaled:
@@ -170,32 +216,53 @@ def _scale(x: Any, factor: Any) -> Scaled:
         x, factor = factor, x
     if not isinstance(factor, int | float) or factor < 0:
         raise NotLinearError("a product of two signals, or with a negative number")
-    return _rescaled(plain(x) * factor, x.exponent)
+    return _rescaled(x, plain(x) * factor)
 
 
 def _divide(x: Any, divisor: Any) -> Scaled:
     if not isinstance(x, Scaled) or not isinstance(divisor, int | float) or divisor <= 0:
         raise NotLinearError("a quotient of two signals, or with a negative number")
-    return _rescaled(plain(x) / divisor, x.exponent)
+    return _rescaled(x, plain(x) / divisor)
 
 
 def _mean(x: Scaled, dim: Any = None, keepdim: bool = False) -> Scaled:
-    dims = (dim,) if isinstance(dim, int) else dim
-    if not dims or 0 in {d % x.dim() for d in dims}:
-        raise NotLinearError("a mean over the batch")
-    return scaled(plain(x).mean(dim, keepdim), x.exponent)
+    dims = {d % plain(x).dim() for d in ((dim,) if isinstance(dim, int) else dim or (0,))}
+    if 0 in dims or (x.law is not None and 1 in dims):
+        raise NotLinearError("a mean over the batch or the channels")
+    return _like(x, plain(x).mean(dim, keepdim))
 
 
 def _pad(x: Scaled, pad: Any, mode: str = "constant", value: float | None = None) -> Scaled:
-    if mode == "constant" and value:
-        raise NotLinearError("padding with a number other than 0")
-    return scaled(F.pad(plain(x), pad, mode, value), x.exponent)
+    if (mode == "constant" and value) or len(pad) > 2 * (plain(x).dim() - 2):
+        raise NotLinearError("padding of channels, or with a number other than 0")
+    return _like(x, F.pad(plain(x), pad, mode, value))
 
 
 def _index(x: Scaled, index: Any) -> Scaled:
     if not isinstance(index, tuple) or index[0] != slice(None):
         raise NotLinearError("a part of the batch")
-    return scaled(plain(x)[index], x.exponent)
+    if x.law is not None and index[1] != slice(None):
+        raise NotLinearError("a part of the channels")
+    return _like(x, plain(x)[index])
+
+
+def _reshape(change: Callable[..., Tensor]) -> Callable[..., Scaled]:
+    def reshape(x: Scaled, *args: Any, **kwargs: Any) -> Scaled:
+        if x.law is None:
+            return _like(x, change(plain(x), *args, **kwargs))
+        values = plain(x).flatten(1)
+        per_channel = values.shape[1]
+        if plain(x).dim() == 2 or change(plain(x), *args, **kwargs).shape != values.shape:
+            raise NotLinearError("a change of shape other than to one row an image")
+        return _like(x, values, channels=x.channels * per_channel)
+
+    return reshape
+
+
+def _batch_norm(x: Scaled, *_args: Any, **_kwargs: Any) -> Scaled:
+    if x.law is None:
+        raise NotLinearError("batch normalisation")
+    return x
 
 
 def _dropout(x: Scaled, p: float = 0.5, training: bool = True, inplace: bool = False) -> Scaled:
@@ -214,6 +281,7 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     F.dropout: _dropout,
     F.dropout2d: _dropout,
     F.pad: _pad,
+    F.batch_norm: _batch_norm,
     Tensor.__getitem__: _index,
     torch.cat: _cat,
     torch.add: _add,
@@ -230,6 +298,10 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     Tensor.div: _divide,
     torch.mean: _mean,
     Tensor.mean: _mean,
+    **{
+        change: _reshape(change)
+        for change in (torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape)
+    },
 }
 
 _KEEPS_SCALE = {
@@ -241,16 +313,10 @@ _KEEPS_SCALE = {
     F.leaky_relu,
     F.avg_pool2d,
     F.adaptive_avg_pool2d,
-    torch.flatten,
-    Tensor.flatten,
-    Tensor.view,
-    Tensor.reshape,
-    Tensor.squeeze,
     Tensor.contiguous,
     Tensor.clone,
     Tensor.to,
     torch.zeros_like,
-    Tensor.new_zeros,
 }
 
 _METADATA = {

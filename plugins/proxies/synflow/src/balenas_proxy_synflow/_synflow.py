@@ -13,11 +13,11 @@ from balenas_core.probing import (
     bypass_batch_norm,
     layer_weights,
     preserved,
-    score_or_worst,
 )
 from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_synflow import SynflowOptions
 from balenas_proxy_synflow._scaled import NotLinearError, Scaled, plain, scaled
+from balenas_proxy_synflow._score import finish
 
 _log = logging.getLogger(__name__)
 
@@ -79,10 +79,10 @@ def synflow(
         ones = torch.ones((1, *shape), dtype=dtype, device=weight.device)
         if bn == "bypass" and method == "auto":
             try:
-                return _finish(*_flow_forward(network, ones), log)
+                return finish(*_flow_forward(network, ones), log=log)
             except NotLinearError as reason:
                 _log.debug("synflow goes by autograd: %s", reason)
-        return _finish(_flow_by_autograd(network, ones), 0, log)
+        return finish(_flow_by_autograd(network, ones), 0, log=log)
 
 
 def _take_absolute_values(network: nn.Module) -> None:
@@ -108,16 +108,6 @@ def _flow_by_autograd(network: nn.Module, ones: Tensor) -> float:
     gradients = torch.autograd.grad(flow, weights, allow_unused=True, materialize_grads=True)
     terms = [(w.detach() * g).abs().sum() for w, g in zip(weights, gradients, strict=True)]
     return float(torch.stack(terms).sum())
-
-
-def _finish(score: float, exponent: int, log: bool) -> float:
-    """Return ``score * 2 ** exponent`` or its logarithm, and the worst score beyond floats."""
-    if log:
-        return score_or_worst(math.log(score) + exponent * math.log(2) if score > 0 else -math.inf)
-    try:
-        return score_or_worst(math.ldexp(score, exponent))
-    except OverflowError:
-        return -math.inf
 
 
 class Synflow(Proxy):
