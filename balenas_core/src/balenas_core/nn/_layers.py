@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,6 +13,7 @@ from balenas_core.nn._sharing import (
     NodeSum,
     SharingOperation,
     Source,
+    recomputed,
     scaled_norm,
     to_phases,
 )
@@ -214,21 +217,31 @@ class SeparableConvNorm(SharingOperation):
         activated = source.relu()
         *others, last = self._layers()
         for depthwise, pointwise, norm in others:
-            activated = torch.relu_(norm(pointwise(depthwise(activated))))
+            activated = torch.relu_(norm(_separable(depthwise, pointwise, activated)))
         depthwise, pointwise, norm = last
-        total.add(scaled_norm(norm, pointwise(depthwise(activated)), weight))
+        total.add(scaled_norm(norm, _separable(depthwise, pointwise, activated), weight))
 
     def _undilated(self, x: Tensor, weight: Tensor) -> Tensor:
         ((depthwise, pointwise, norm),) = self._layers()
         kernel = depthwise.weight
         assert isinstance(kernel, Tensor)
-        features = functional.conv2d(
-            x, kernel, padding=kernel.shape[-1] // 2, groups=kernel.shape[0]
-        )
-        return scaled_norm(norm, pointwise(features), weight)
+
+        def undilated(x: Tensor) -> Tensor:
+            return functional.conv2d(
+                x, kernel, padding=kernel.shape[-1] // 2, groups=kernel.shape[0]
+            )
+
+        return scaled_norm(norm, _separable(undilated, pointwise, x), weight)
 
     def _layers(self) -> list[tuple[nn.Module, nn.Module, nn.Module]]:
         return list(zip(self.depthwise, self.pointwise, self.norms, strict=True))
+
+
+def _separable(
+    depthwise: Callable[[Tensor], Tensor], pointwise: Callable[[Tensor], Tensor], x: Tensor
+) -> Tensor:
+    # A depthwise convolution forward is a twentieth of a step's work and a third of its memory.
+    return recomputed(lambda: depthwise(x), pointwise)
 
 
 def global_average(x: Tensor) -> Tensor:

@@ -115,6 +115,37 @@ def scaled_norm(norm: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
     )
 
 
+def recomputed(compute: Callable[[], Tensor], consume: Callable[[Tensor], Tensor]) -> Tensor:
+    """Return ``consume(compute())`` without keeping the tensor between them.
+
+    The backward pass of ``consume`` computes it again; worth it for what is cheap to compute
+    and large to keep. Derivatives of any order stay exact.
+
+    Args:
+        compute: Gives the same tensor at every call, without side effects.
+        consume: Keeps its argument for its backward pass.
+    """
+    between = compute()
+
+    def pack(tensor: Tensor) -> Tensor | Callable[[], Tensor]:
+        is_between = tensor.data_ptr() == between.data_ptr() and tensor.shape == between.shape
+        return again if is_between else tensor
+
+    # The backward pass runs outside of autocast regions.
+    kind = between.device.type
+    autocast = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
+
+    def again() -> Tensor:
+        with torch.no_grad(), torch.autocast(kind, dtype=autocast[0], enabled=autocast[1]):
+            return compute()
+
+    def unpack(packed: Tensor | Callable[[], Tensor]) -> Tensor:
+        return packed if isinstance(packed, Tensor) else packed()
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        return consume(between)
+
+
 def to_phases(x: Tensor) -> Tensor:
     """Put the four pixels of every 2x2 block into four images of half the size.
 
