@@ -32,7 +32,8 @@ def test_a_search_shows_what_it_found_and_a_next_command_that_works(toy_balenas,
     run = the_run(tmp_path)
     assert re.fullmatch(r"\d{8}-\d{6}-toy-toy_adam-seed0", run.name)
     result = json.loads((run / "result.json").read_text())
-    lines = [line.rstrip() for line in done.stdout.splitlines()]
+    lines = done.stdout.splitlines()
+    assert all(line == line.rstrip() for line in lines)
     assert any("toy cell" in line for line in lines[:4])
     assert result["architecture"] in lines
     assert f"candidates, best {len(result['candidates'])} of {len(result['candidates'])}" in lines

@@ -9,7 +9,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from rich.console import Console
+    from rich.console import Console, RenderableType
     from rich.table import Table
 
 _UNLIMITED = 10_000
@@ -34,6 +34,17 @@ def _console(*, is_stderr: bool) -> Console:
     # In a file or a pipe a line must not be broken at 80 columns.
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _UNLIMITED
     return Console(stderr=is_stderr, width=width, highlight=False, markup=False, emoji=False)
+
+
+def show(renderable: RenderableType) -> None:
+    """Print a result; in a file or a pipe without the blanks that pad it on a terminal."""
+    console = stdout()
+    if console.is_terminal:
+        console.print(renderable)
+        return
+    with console.capture() as capture:
+        console.print(renderable)
+    print_text("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 
 def print_json(value: Any) -> None:

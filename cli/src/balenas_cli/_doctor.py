@@ -14,14 +14,14 @@ if TYPE_CHECKING:
 
 def doctor(json: Json = False) -> None:
     """Show versions, devices, optional extras and plugin problems; exit 1 if a plugin is broken."""
-    from balenas_cli._console import print_json, stdout
+    from balenas_cli._console import print_json, show
     from balenas_cli._diagnosis import diagnose
 
     facts = diagnose()
     if json:
         print_json(facts)
     else:
-        stdout().print(_render(facts))
+        show(_render(facts))
     if any(row["status"] == "failed" for row in facts["plugins"]) or facts["torch_error"]:
         raise typer.Exit(1)
 

@@ -30,7 +30,7 @@ def list_(
 
     Only metadata is read, so that a broken plugin is listed too; --check imports everything.
     """
-    from balenas_cli._console import print_json, stdout, table
+    from balenas_cli._console import print_json, show, table
     from balenas_cli._plugin_rows import check_kind, check_rows, listed_rows
     from balenas_core.registry import Registry
 
@@ -44,7 +44,7 @@ def list_(
         listing = table("kind", "name", "distribution", "version", "status")
         for row in rows:
             listing.add_row(row.kind, row.name, row.distribution, row.version, row.status)
-        stdout().print(listing)
+        show(listing)
         _print_problems(rows)
     if failed:
         raise typer.Exit(1)
@@ -73,7 +73,7 @@ def info(
     json: Json = False,
 ) -> None:
     """Explain a plugin: summary, options with their defaults, what it needs and provides."""
-    from balenas_cli._console import print_json, stdout
+    from balenas_cli._console import print_json, print_text, show
     from balenas_cli._plugin_info import describe, find_refs, render
     from balenas_core.registry import default_registry
 
@@ -84,5 +84,5 @@ def info(
         return
     for number, one in enumerate(facts):
         if number:
-            stdout().print()
-        stdout().print(render(one))
+            print_text("")
+        show(render(one))

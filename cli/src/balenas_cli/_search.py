@@ -46,7 +46,7 @@ def search(
     file, the file over the preset, the preset over the defaults.
     """
     parameters = locals()
-    from balenas_cli._console import print_json, print_text, stdout
+    from balenas_cli._console import print_json, print_text, show
     from balenas_cli._resolve import resolve
     from balenas_core.config import to_yaml
 
@@ -65,7 +65,7 @@ def search(
         return
     from balenas_cli._report import report
 
-    stdout().print(report(result))
+    show(report(result))
     again = _next_command(resolved, result)
     if again is not None:
         print_text(f"\nThe same search with another seed:\n  {again}")
