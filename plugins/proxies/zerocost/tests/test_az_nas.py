@@ -1,3 +1,4 @@
+import importlib.util
 import itertools
 import math
 
@@ -6,8 +7,11 @@ import pytest
 import torch
 from torch import nn
 
+from balenas_core.formula import fill_by_formula
 from balenas_core.proxy import Batch
-from balenas_proxy_zerocost import az_expressivity, az_progressivity, az_trainability
+from balenas_core.registry import default_registry
+from balenas_core.space import Task
+from balenas_proxy_zerocost import az_expressivity, az_progressivity, az_trainability, nb201_labels
 from balenas_proxy_zerocost._az_nas import blocks
 
 DENSE = (
@@ -86,3 +90,17 @@ def test_a_network_without_blocks_ranks_last():
     batch = Batch(torch.randn(2, 3, 4, 4), torch.zeros(2, dtype=torch.int64))
     for proxy in (az_expressivity, az_progressivity, az_trainability):
         assert proxy(nn.Conv2d(3, 4, 1), batch) == -math.inf
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("balenas_space_nb201") is None, reason="needs balenas-space-nb201"
+)
+def test_blocks_of_an_nb201_network_are_its_cells_and_reductions(textbook, formula_images):
+    plugin = default_registry().find("space", "nb201").load()
+    space = plugin.load_implementation()(plugin.options(channels=4, cells_per_stage=1))
+    network = space.network(space.parse(DENSE), Task((3, 16, 16), 10)).double()
+    fill_by_formula(network, nb201_labels(network))
+    batch = formula_images(pixels=16)
+    for proxy in (az_expressivity, az_progressivity, az_trainability):
+        expected = proxy(textbook(DENSE), batch, **GIVEN)
+        assert proxy(network, batch, **GIVEN) == pytest.approx(expected, rel=1e-9)
