@@ -63,5 +63,8 @@ def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) 
 
     made = Table(box=None, pad_edge=False, title=title, title_justify="left", title_style="bold")
     for name in columns:
-        made.add_column(name, justify="right" if name in right else "left", overflow="fold")
+        is_right = name in right
+        made.add_column(
+            name, justify="right" if is_right else "left", no_wrap=is_right, overflow="fold"
+        )
     return made

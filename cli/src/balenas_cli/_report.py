@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from balenas_cli._console import table
+from balenas_cli._console import print_text, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -14,30 +14,28 @@ if TYPE_CHECKING:
 _CANDIDATES = 10
 
 
-def report(result: SearchResult) -> RenderableType:
-    """Return the cells, candidates, accuracies and timings."""
-    from rich.console import Group
+def print_report(result: SearchResult) -> None:
+    """Print the cells, the architecture, candidates, accuracies and timings."""
     from rich.panel import Panel
     from rich.text import Text
 
     cells = "\n\n".join(cell.to_text() for cell in result.architecture.cells())
-    parts: list[RenderableType] = [
-        Panel.fit(Text(cells, no_wrap=True), title="chosen architecture", padding=(1, 2)),
-        Text(str(result.architecture), overflow="fold"),
-        Text(),
-        *_candidates(result),
-        *_benchmark(result),
-        _facts(result),
-    ]
-    return Group(*parts)
+    show(Panel.fit(Text(cells, no_wrap=True), title="chosen architecture", padding=(1, 2)))
+    # The terminal itself wraps a long line, so that it can be copied in one piece.
+    print_text(f"{result.architecture}\n")
+    for listing in (_candidates(result), _benchmark(result)):
+        if listing is not None:
+            show(listing)
+            print_text("")
+    show(_facts(result))
 
 
-def _candidates(result: SearchResult) -> list[RenderableType]:
+def _candidates(result: SearchResult) -> RenderableType | None:
     from rich.text import Text
 
     candidates = result.selection.candidates
     if len(candidates) == 1:
-        return []
+        return None
     proxies = list(candidates[0].scores)
     shown = min(_CANDIDATES, len(candidates))
     listing = table(
@@ -49,24 +47,22 @@ def _candidates(result: SearchResult) -> list[RenderableType]:
         right=("rank", "draws", *proxies),
     )
     # One line each: what does not fit on the terminal is cut, a pipe gets all of it.
-    listing.add_column("architecture", no_wrap=True, overflow="ellipsis")
+    listing.add_column("architecture")
     for candidate in candidates[:shown]:
         listing.add_row(
             str(candidate.rank),
             *(f"{candidate.scores[name]:.6g}" for name in proxies),
             str(candidate.draws),
             "argmax" if candidate.is_argmax else "",
-            str(candidate.architecture),
+            Text(str(candidate.architecture), no_wrap=True, overflow="ellipsis"),
             style="bold" if candidate.rank == 1 else None,
         )
-    return [listing, Text()]
+    return listing
 
 
-def _benchmark(result: SearchResult) -> list[RenderableType]:
-    from rich.text import Text
-
+def _benchmark(result: SearchResult) -> RenderableType | None:
     if not result.benchmark:
-        return []
+        return None
     listing = table(
         "data set",
         "metric",
@@ -86,7 +82,7 @@ def _benchmark(result: SearchResult) -> list[RenderableType]:
             f"{entry.regret:.2f}",
             f"{entry.rank:,} of {entry.total:,}",
         )
-    return [listing, Text()]
+    return listing
 
 
 def _facts(result: SearchResult) -> RenderableType:

@@ -46,7 +46,7 @@ def search(
     file, the file over the preset, the preset over the defaults.
     """
     parameters = locals()
-    from balenas_cli._console import print_json, print_text, show
+    from balenas_cli._console import print_json, print_text
     from balenas_cli._resolve import resolve
     from balenas_core.config import to_yaml
 
@@ -63,9 +63,9 @@ def search(
 
         print_json(finite({**result.to_dict(), "run": str(result.run)}))
         return
-    from balenas_cli._report import report
+    from balenas_cli._report import print_report
 
-    show(report(result))
+    print_report(result)
     again = _next_command(resolved, result)
     if again is not None:
         print_text(f"\nThe same search with another seed:\n  {again}")
