@@ -26,7 +26,7 @@ class Origin:
 
     Args:
         label: How messages name the place, without a line: ``search.yaml`` or ``--lr``.
-        order: Level and position in it, by which problems are listed, after the line.
+        order: Level and position in it, by which problems are listed; then by line.
         path: The key that the place stands for; () for a file, which holds many.
         line: 1-based line in a file.
         repeats_key: Whether messages name the key even where it is ``path``.
@@ -43,16 +43,9 @@ class Origin:
         place = self.label if self.line is None else f"{self.label}:{self.line}"
         is_own_key = bool(self.path) and problem.path in (self.path, (*self.path, "name"))
         path = self.path if is_own_key else problem.path
-        parts = (
-            [place]
-            if not path or (is_own_key and not self.repeats_key)
-            else [
-                place,
-                dotted(path),
-            ]
-        )
+        key = "" if is_own_key and not self.repeats_key else dotted(path)
         message = " ".join(problem.message.split())
-        return ": ".join([*(part for part in parts if part), message])
+        return ": ".join(part for part in (place, key, message) if part)
 
 
 @dataclass(slots=True)

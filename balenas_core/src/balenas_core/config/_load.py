@@ -143,11 +143,13 @@ def _clarified(problem: Problem, data: Mapping[str, Any], registry: Registry) ->
 
 
 def _is_bare(path: Path, data: Any) -> bool:
-    """Whether a section may have been written as a bare name."""
+    """Whether a section may have been written as a bare name, or not at all."""
+    if path and path[0] in SECTION_KINDS:
+        section = data.get(path[0])
+        # Merging spells bare names out.
+        return section is None or (isinstance(section, Mapping) and "name" in section)
     for part in path:
         data = data[part]
-    if path and path[0] in SECTION_KINDS:
-        return isinstance(data, Mapping) and "name" in data  # merging spells bare names out
     return isinstance(data, str)
 
 

@@ -181,7 +181,9 @@ class SearchConfig(BaseModel):
         50
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, validate_default=True, ser_json_inf_nan="constants"
+    )
 
     space: Annotated[PluginSection, section_validator("space")] = Field(description="Search space.")
     optimizer: Annotated[PluginSection, section_validator("optimizer")] = Field(

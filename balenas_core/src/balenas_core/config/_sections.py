@@ -36,7 +36,8 @@ class PluginSection(BaseModel):
     None for a plugin that takes none.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    # Infinity stays itself in dumps: YAML can express it.
+    model_config = ConfigDict(extra="forbid", frozen=True, ser_json_inf_nan="constants")
 
     name: str
     options: SerializeAsAny[PluginOptions] | None = None

@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._load import load_config
-from balenas_core.config._model import SearchConfig, TrainingConfig
+from balenas_core.config._model import SearchConfig
 from balenas_core.config._sections import PluginSection
 from balenas_core.config._selector import RankingOptions
 from balenas_core.config._yaml import dump_yaml
@@ -56,8 +56,8 @@ def example_yaml(
         value = getattr(config, key)
         if isinstance(value, PluginSection):
             lines += _section(key, value, values[key], registry)
-        elif isinstance(value, TrainingConfig):
-            lines += [f"{key}:", *_mapping(TrainingConfig, values[key])]
+        elif isinstance(value, BaseModel):
+            lines += [f"{key}:", *_mapping(type(value), values[key])]
         else:
             lines += _entry(key, values[key])
     return "\n".join(lines) + "\n"

@@ -89,9 +89,7 @@ class _Builder:
 
     def build(self, node: yaml.Node, path: Path) -> Any:
         line = node.start_mark.line + 1
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
-            raise DocumentError(f"expands to more than {MAX_NODES} values", line)
+        self._count(node)
         if len(path) > MAX_DEPTH:
             raise DocumentError(f"nests more than {MAX_DEPTH} levels deep", line)
         if isinstance(node, yaml.MappingNode):
@@ -102,6 +100,12 @@ class _Builder:
             return self._sequence(node, path)
         assert isinstance(node, yaml.ScalarNode), "YAML has no other nodes"
         return self._scalar(node, path)
+
+    def _count(self, node: yaml.Node) -> None:
+        self._nodes += 1
+        if self._nodes > MAX_NODES:
+            line = node.start_mark.line + 1
+            raise DocumentError(f"expands to more than {MAX_NODES} values", line)
 
     def _find(self, node: yaml.Node, path: Path, message: str) -> None:
         finding = Finding(node.start_mark.line + 1, path, message)
@@ -129,6 +133,7 @@ class _Builder:
         self, node: yaml.MappingNode, path: Path, values: dict[str, Any], *, merges: int
     ) -> None:
         """Add the entries whose keys are new; a mapping's own go before those it merges."""
+        self._count(node)  # merged entries that are overridden build nothing, but take time
         if merges > MAX_DEPTH:
             raise DocumentError("merges itself", node.start_mark.line + 1)
         first_lines: dict[str, int] = {}
@@ -214,6 +219,15 @@ class _Dumper(yaml.SafeDumper):
 
 for _type, (_pattern, _first) in PATTERNS.items():
     _Dumper.add_implicit_resolver(f"{_TAG}{_type}", _pattern, _first)
+
+
+def _represent_text(dumper: _Dumper, text: str) -> yaml.ScalarNode:
+    # Left plain or in single quotes, PyYAML reads these line breaks back as blanks.
+    style = '"' if any(character in text for character in "\x85\u2028\u2029") else None
+    return dumper.represent_scalar(f"{_TAG}str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
 
 
 def dump_yaml(data: Any) -> str:
