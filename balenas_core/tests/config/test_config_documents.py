@@ -155,7 +155,7 @@ class TestTemplate:
         assert config.seed == 3
 
     def test_asks_for_options_without_a_default(self, registry):
-        with pytest.raises(ConfigError, match=r"data.path: is missing"):
+        with pytest.raises(ConfigError, match=r"^data.path: is missing$"):
             example_yaml({"data": "npz"}, registry=registry)
 
     def test_needs_a_space(self):

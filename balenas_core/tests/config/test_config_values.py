@@ -117,9 +117,10 @@ def test_one_wrong_value_is_reported_once(registry):
     assert len(str(caught.value).splitlines()) == 2
 
 
-def test_an_empty_training_section_has_the_defaults(registry):
-    config = load_config(base={**MINIMAL, "training": None}, registry=registry)
-    assert config.training == TrainingConfig()
+def test_sections_whose_keys_are_all_commented_out_have_the_defaults(registry):
+    empty = {"training": None, "modifiers": None, "trackers": None, "data": None}
+    config = load_config(base={**MINIMAL, **empty}, registry=registry)
+    assert config == load_config(base=MINIMAL, registry=registry)
 
 
 def test_the_configuration_is_frozen(registry):

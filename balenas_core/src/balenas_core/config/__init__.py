@@ -1,5 +1,6 @@
 """Typed configuration of a search. Imports no torch."""
 
+from balenas_core.config._checkpoint import CheckpointConfig as CheckpointConfig
 from balenas_core.config._dump import to_yaml as to_yaml
 from balenas_core.config._load import load_config as load_config
 from balenas_core.config._model import (

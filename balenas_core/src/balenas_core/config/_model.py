@@ -18,6 +18,7 @@ from pydantic import (
     model_validator,
 )
 
+from balenas_core.config._checkpoint import CheckpointConfig
 from balenas_core.config._compatibility import incompatibilities
 from balenas_core.config._modifiers import ModifiersConfig
 from balenas_core.config._problems import Problem, fail, shown
@@ -207,6 +208,9 @@ class SearchConfig(BaseModel):
         default_factory=ModifiersConfig,
         description="Changes that go with any space, distribution and optimizer.",
     )
+    checkpoint: CheckpointConfig = Field(
+        default_factory=CheckpointConfig, description="How often the state of a run is saved."
+    )
     trackers: tuple[Annotated[PluginSection, section_validator("tracker")], ...] = Field(
         default=(), description="Experiment trackers that receive the search's events."
     )
@@ -237,10 +241,15 @@ class SearchConfig(BaseModel):
         default=None, description="Directory of the run; null to write nothing."
     )
 
-    @field_validator("training", "modifiers", mode="before")
+    @field_validator("training", "modifiers", "checkpoint", mode="before")
     @classmethod
     def _empty_section(cls, value: Any) -> Any:
         return {} if value is None else value  # `training:` with every key commented out
+
+    @field_validator("trackers", mode="before")
+    @classmethod
+    def _no_trackers(cls, value: Any) -> Any:
+        return () if value is None else value
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:

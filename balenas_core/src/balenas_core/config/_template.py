@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
+from balenas_core.config._checkpoint import CheckpointConfig
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._load import load_config
 from balenas_core.config._model import SearchConfig
@@ -22,7 +23,7 @@ _WIDTH = 96
 _INDENT = "  "
 _HEADER = """\
 Configuration of an architecture search: every key, with its default. Run it with
-'balenas search --config FILE'; a key that is left out keeps its default.
+'balenas search FILE'; a key that is left out keeps its default.
 """
 
 
@@ -48,7 +49,7 @@ def example_yaml(
     else:
         first = {kind: _first_usable(kind, registry) for kind in ("space", "optimizer")}
         named = {kind: name for kind, name in first.items() if name is not None}
-        config = load_config(base={**named, **(sections or {})}, registry=registry)
+        config = load_config(base={**named, **(sections or {})}, base_name="", registry=registry)
     values = config.model_dump(mode="json")
     lines = [*_comment(_HEADER)]
     for key, field in SearchConfig.model_fields.items():
