@@ -198,6 +198,16 @@ def test_a_network_cut_off_from_its_input_gets_the_documented_lowest_score(
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("cell", CELLS)
+def test_zeros_without_a_graph_count_as_zeros_with_one(textbook, formula_images, name, cell):
+    batch, network = formula_images(pixels=16), textbook(CELLS[cell])
+    for block in network.body:
+        block.keeps_graph = False
+    expected = _proxy(name).score(textbook(CELLS[cell]), batch)
+    assert _proxy(name).score(network, batch) == pytest.approx(expected, rel=1e-12)
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_network_without_weights_is_no_error(name):
     batch = Batch(torch.randn(4, 3, 8, 8), torch.arange(4))
     score = _proxy(name).score(nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten()), batch)

@@ -170,7 +170,7 @@ def _entropy(feature: Tensor) -> float:
 def _block_trainability(inner: Tensor, outer: Tensor, generator: Generator) -> float:
     draws = torch.randint(0, 2, outer.shape, generator=generator)
     signs = (2 * draws - 1).to(outer)
-    if not outer.requires_grad:
+    if not outer.requires_grad or not inner.requires_grad:
         return -math.inf
     (back,) = torch.autograd.grad(
         outer, inner, signs, retain_graph=True, allow_unused=True, materialize_grads=True
