@@ -37,7 +37,8 @@ def preserved(
 
     Gradients are on inside the body, whatever the caller has switched off. Random numbers that
     the network itself draws (dropout) come from generators seeded for the body alone, so that
-    two bodies see the same ones and the caller's stream does not move.
+    two bodies see the same ones and the caller's stream does not move. These are torch's global
+    generators: threads that score networks with dropout at the same time disturb each other.
 
     Args:
         network: The network; the body may also use it under the name it has outside.

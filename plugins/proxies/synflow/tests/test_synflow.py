@@ -275,6 +275,13 @@ def test_the_network_is_left_as_found_when_scoring_fails():
     _assert_same_state(before, _state(network))
 
 
+def test_buffers_that_are_not_numbers_are_no_obstacle():
+    network = _network()
+    expected = synflow(network, _batch())
+    network.register_buffer("mask", torch.tensor([True, False]))
+    assert synflow(network, _batch()) == expected
+
+
 def test_it_scores_where_gradients_are_off():
     network, batch = _network(), _batch()
     expected = synflow(network, batch)

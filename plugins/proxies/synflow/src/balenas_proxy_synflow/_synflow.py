@@ -88,7 +88,8 @@ def synflow(
 def _take_absolute_values(network: nn.Module) -> None:
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
-            tensor.abs_()
+            if tensor.is_floating_point():
+                tensor.abs_()
 
 
 def _flow_forward(network: nn.Module, ones: Tensor) -> tuple[float, int]:

@@ -43,7 +43,8 @@ def logsynflow(network: nn.Module, batch: Batch, *, repeats: int = 0, seed: int 
 def _logsynflow(network: nn.Module, batch: Batch) -> float:
     with torch.no_grad():
         for tensor in (*network.parameters(), *network.buffers()):
-            tensor.abs_()
+            if tensor.is_floating_point():
+                tensor.abs_()
     weights = layer_weights(network)
     if not weights:
         return 0.0
