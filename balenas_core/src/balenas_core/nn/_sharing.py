@@ -44,12 +44,20 @@ class NodeSum:
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
+        self._kept: list[Tensor] = []
         self._phases: Tensor | None = None
         self._scaled: list[tuple[Tensor, Tensor, float]] = []
 
     def add(self, term: Tensor) -> None:
         """Add a term that nobody else uses; it may be written to."""
         self._total = term if self._total is None else self._total.add_(term)
+
+    def add_kept(self, term: Tensor) -> None:
+        """Add a term that must not be written to, as the backward pass needs it."""
+        if self._total is None:
+            self._kept.append(term)
+        else:
+            self._total.add_(term)
 
     def add_phases(self, term: Tensor) -> None:
         """Add a term in the form of ``to_phases``, as ``add``."""
@@ -66,6 +74,14 @@ class NodeSum:
         if self._scaled:
             bases, weights, values = zip(*self._scaled, strict=True)
             self.add(_LinearCombination.apply(torch.stack(weights), values, *bases))
+        kept, self._kept = self._kept, []
+        if self._total is None and len(kept) < 2:
+            return kept[0] if kept else None
+        if self._total is None:
+            self._total = kept[0] + kept[1]
+            kept = kept[2:]
+        for term in kept:
+            self._total.add_(term)
         return self._total
 
 

@@ -1,0 +1,16 @@
+from balenas_core.testing import SearchSpaceConformance
+
+
+class TestS1(SearchSpaceConformance):
+    plugin_name = "nb1shot1"
+    options = {"channels": 2}  # noqa: RUF012
+
+
+class TestS2(SearchSpaceConformance):
+    plugin_name = "nb1shot1"
+    options = {"channels": 2, "space": "s2"}  # noqa: RUF012
+
+
+class TestS3(SearchSpaceConformance):
+    plugin_name = "nb1shot1"
+    options = {"channels": 2, "space": "s3"}  # noqa: RUF012
