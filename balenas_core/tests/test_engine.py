@@ -134,6 +134,11 @@ def _run(registry, config, listeners=()):
     return Search(config, registry=registry, listeners=listeners).run()
 
 
+def _last_state(run):
+    newest = max((run / "checkpoints").iterdir())
+    return torch.load(newest, weights_only=True)
+
+
 def test_a_search_learns_to_classify(registry, make):
     result = _run(registry, make(training={"epochs": 8}))
     assert result.metrics[-1]["validation_accuracy"] == 100.0
@@ -185,11 +190,13 @@ def test_a_run_directory_holds_what_was_asked_and_what_was_found(registry, make,
     result = _run(registry, config)
     files = {path.name for path in (tmp_path / "run").iterdir()}
     assert files == {
-        "checkpoint.pt",
+        "checkpoints",
         "config.yaml",
         "environment.json",
         "metrics.jsonl",
         "result.json",
+        "selection.jsonl",
+        "status.json",
     }
     lines = (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()
     assert [json.loads(line)["epoch"] for line in lines] == [0, 1]
@@ -198,9 +205,11 @@ def test_a_run_directory_holds_what_was_asked_and_what_was_found(registry, make,
 
 def test_the_checkpoint_is_plain_data_of_the_last_epoch(registry, make, tmp_path):
     _run(registry, make(output=tmp_path / "run"))
-    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["epochs_done"] == 2
-    assert set(state) >= {"supernet", "distribution", "optimizer", "sgd", "scheduler", "generator"}
+    state = _last_state(tmp_path / "run")
+    assert state["place"]["epochs_done"] == 2
+    assert set(state["loop"]) >= {
+        *("supernet", "distribution", "optimizer", "sgd", "scheduler", "generator"),
+    }
 
 
 def test_an_existing_run_is_refused_before_any_work(registry, make, tmp_path):
@@ -237,9 +246,9 @@ def test_divergence_names_the_step_and_keeps_the_last_good_state(registry, make,
 
     with pytest.raises(DivergenceError, match=r"epoch 1, step 2: .* is nan\. Lower training\.lr"):
         _run(registry, make(space="breakable", output=tmp_path / "run"), [poison])
-    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
-    assert state["epochs_done"] == 1
-    assert all(value.isfinite().all() for value in state["supernet"].values())
+    state = _last_state(tmp_path / "run")
+    assert state["place"]["epochs_done"] == 1
+    assert all(value.isfinite().all() for value in state["loop"]["supernet"].values())
     assert isinstance(events[-1], SearchFailed)
     assert not (tmp_path / "run" / "result.json").exists()
 
@@ -305,11 +314,12 @@ def test_a_rising_eigenvalue_ends_the_search_early(registry, make, tmp_path, mon
     )
     result = _run(registry, config)
     assert [m["hessian_top_eigenvalue"] for m in result.metrics] == [1.0, 1.0, 2.0]
-    state = torch.load(tmp_path / "run" / "checkpoint.pt", weights_only=True)
+    state = _last_state(tmp_path / "run")
     assert state["early_stopping"]["has_stopped"]
     # What is kept is the distribution of the epoch before the rise.
     earlier = state["early_stopping"]["states"][0]
-    assert all(torch.equal(earlier[key], state["distribution"][key]) for key in earlier)
+    kept = state["loop"]["distribution"]
+    assert all(torch.equal(earlier[key], kept[key]) for key in earlier)
     assert result.metrics[-1]["architecture"] == result.metrics[-2]["architecture"]
 
 

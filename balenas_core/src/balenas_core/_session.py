@@ -4,57 +4,43 @@ from __future__ import annotations
 
 import itertools
 import logging
-import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from balenas_core._bilevel import BilevelLoop, Precision, Running, accuracy
+from balenas_core._bilevel import BilevelLoop, Precision, accuracy
+from balenas_core._checkpoint import Checkpoint
+from balenas_core._clock import Clock
 from balenas_core._components import Components
 from balenas_core._modifiers import EarlyStopping, LimitedDistribution
+from balenas_core._place import Place, global_generators, restore_global_generators
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.config import CurvatureConfig, SearchConfig
 from balenas_core.data import BatchLoader, split
 from balenas_core.distribution import ArchitectureDistribution
-from balenas_core.errors import DivergenceError
+from balenas_core.errors import DivergenceError, SearchInterrupted
 from balenas_core.events import (
     ArchitectureSelected,
     EpochEnded,
     Event,
-    RunFinished,
     SearchStarted,
     SelectionProgress,
     StepEnded,
 )
+from balenas_core.proxy import Batch
 from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.result import SearchResult
-from balenas_core.run import CHECKPOINT, RESULT, RunDirectory
+from balenas_core.run import RESULT, RunDirectory
 from balenas_core.selection import Selection, SelectionContext
 
 _log = logging.getLogger(__name__)
 
 _RECALIBRATION_BATCHES = 20
-
-
-@dataclass(slots=True)
-class _Clock:
-    """Wall-clock seconds by phase."""
-
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    @contextmanager
-    def phase(self, name: str) -> Iterator[None]:
-        start = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.seconds[name] = time.perf_counter() - start
 
 
 class Session:
@@ -64,9 +50,19 @@ class Session:
         config: What to search.
         components: The plugins.
         precision: Device and type.
+        emit: Called with every event.
+        is_stop_requested: Whether to stop at the next point from which one can go on.
     """
 
-    def __init__(self, config: SearchConfig, components: Components, precision: Precision) -> None:
+    def __init__(
+        self,
+        config: SearchConfig,
+        components: Components,
+        precision: Precision,
+        *,
+        emit: Callable[[Event], None],
+        is_stop_requested: Callable[[], bool],
+    ) -> None:
         self._config = config
         self._components = components
         self._precision = precision
@@ -112,43 +108,73 @@ class Session:
         self._early_stopping = EarlyStopping(early_stopping) if early_stopping else None
         self._chooser = _limited(components, config.modifiers.limits)
         self._epochs = training.epochs if optimizer.uses_supernet else 0
-        self._step = 0
+        self._place = Place()
+        self._clock = Clock()
         self._metrics: list[dict[str, Any]] = []
+        self._run: RunDirectory | None = None
+        self._emit = emit
+        self._is_stop_requested = is_stop_requested
+        self._checkpoint = ""
+        self._saved: tuple[int, int] | None = None
 
-    def run(self, run: RunDirectory | None, emit: Callable[[Event], None]) -> SearchResult:
-        clock = _Clock()
-        emit(
+    @property
+    def epochs(self) -> int:
+        """Epochs that the search makes at most."""
+        return self._epochs
+
+    def resume(self, run: RunDirectory, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint.
+
+        Raises:
+            UsageError: ``metrics.jsonl`` was changed.
+        """
+        state = checkpoint.state
+        self._place = Place.from_state(state["place"])
+        self._metrics = run.restore_metrics(self._place.metrics_size)
+        self._clock.add(state["seconds"])
+        if self._early_stopping is not None:
+            self._early_stopping.load_state_dict(state["early_stopping"])
+        self._loop.load_state_dict(state["loop"])
+        restore_global_generators(state["generators"])
+        self._checkpoint = checkpoint.checksum
+        self._saved = (self._place.epochs_done, self._place.steps_done)
+
+    def run(self, run: RunDirectory | None) -> SearchResult:
+        """Make the epochs that are left and select.
+
+        Raises:
+            SearchInterrupted: A stop was requested; the checkpoint is of this moment.
+        """
+        self._run = run
+        place, clock = self._place, self._clock
+        self._emit(
             SearchStarted(
-                self._config, run.path if run else None, self._epochs, self._train.steps_per_epoch
+                self._config,
+                run.path if run else None,
+                self._epochs,
+                self._train.steps_per_epoch,
+                place.epochs_done,
+                place.steps_done,
             )
         )
-        self._checkpoint(run, epochs_done=0)
+        self._save()
         with clock.phase("search"):
-            for epoch in range(self._epochs):
-                if self._early_stopping is not None and self._early_stopping.has_stopped:
-                    _log.info("stopped before epoch %d: the top eigenvalue has risen", epoch)
-                    break
-                record = self._run_epoch(epoch, run, emit)
-                self._metrics.append(record)
-                if run is not None:
-                    run.append_metrics(record)
-                self._checkpoint(run, epochs_done=epoch + 1)
-                emit(EpochEnded(epoch, record))
+            while place.epochs_done < self._epochs and not self._has_stopped_early():
+                self._run_epoch()
         with clock.phase("selection"):
-            selection = self._select(emit)
+            selection = self._select()
         chosen = selection.chosen.architecture
-        emit(ArchitectureSelected(selection))
+        self._emit(ArchitectureSelected(selection))
         result = SearchResult(
             selection=selection,
             validation_accuracy=self._inherited_accuracy(chosen) if self._epochs else None,
             benchmark=self._look_up(chosen),
             metrics=tuple(self._metrics),
-            seconds=clock.seconds,
+            seconds={phase: clock.seconds(phase) for phase in ("search", "selection")},
             run=run.path if run else None,
         )
         if run is not None:
             run.write_json(RESULT, result.to_dict())
-        emit(RunFinished(result))
         return result
 
     def close(self) -> None:
@@ -156,43 +182,66 @@ class Session:
         for loader in (self._train, self._validation, self._evaluation):
             loader.close()
 
-    def _run_epoch(
-        self, epoch: int, run: RunDirectory | None, emit: Callable[[Event], None]
-    ) -> dict[str, Any]:
-        start = time.perf_counter()
+    def _has_stopped_early(self) -> bool:
+        stopping = self._early_stopping
+        if stopping is None or not stopping.has_stopped:
+            return False
+        _log.info("stopped before epoch %d: the top eigenvalue has risen", self._place.epochs_done)
+        return True
+
+    def _run_epoch(self) -> None:
+        """Make what is left of an epoch, and record it."""
+        place, clock = self._place, self._clock
+        epoch = place.epochs_done
         lr = self._loop.lr
         self._loop.set_progress(epoch / max(1, self._epochs - 1))
-        train, validation = Running(), Running()
+        with clock.phase("epoch"):
+            self._run_steps(epoch)
+            record = {
+                "epoch": epoch,
+                "step": place.step,
+                "train_loss": place.train.mean_loss,
+                "train_accuracy": place.train.accuracy,
+                "validation_loss": place.validation.mean_loss,
+                # It can be interrupted, so that it comes before whatever changes a state.
+                "validation_accuracy": self._supernet_accuracy(),
+                "lr": lr,
+                **self._components.distribution.statistics(),
+                **self._loop.optimizer.statistics(),
+                **self._curvature(epoch),
+                "architecture": str(self._chooser.argmax(self._components.space)),
+            }
+            self._loop.end_epoch()
+        record["seconds"] = clock.seconds("epoch")
+        clock.reset("epoch")
+        self._metrics.append(record)
+        place.end_epoch(self._run.append_metrics(record) if self._run else 0)
+        self._save()
+        self._emit(EpochEnded(epoch, record))
+        self._stop_if_asked()
+
+    def _run_steps(self, epoch: int) -> None:
+        place, steps = self._place, self._train.steps_per_epoch
+        every = self._config.checkpoint.every_steps
         is_warm_up = epoch < self._config.training.warmup_epochs
-        validation_batches = self._validation.endless(epoch * self._train.steps_per_epoch)
-        for step, batch in enumerate(self._train.iterate(epoch)):
+        validation_batches = self._validation.endless(epoch * steps + place.steps_done)
+        for step, batch in enumerate(
+            self._train.iterate(epoch, place.steps_done), start=place.steps_done
+        ):
             validation_loss = None
             try:
                 if not is_warm_up:
                     validation_loss = self._loop.architecture_step(next(validation_batches), batch)
-                    validation.add(validation_loss, 0, len(batch.labels))
+                    place.validation.add(validation_loss, 0, len(batch.labels))
                 loss, correct = self._loop.weight_step(batch)
             except DivergenceError as error:
-                raise DivergenceError(self._divergence(epoch, step, run, error)) from error
-            train.add(loss, correct, len(batch.labels))
-            self._step += 1
-            emit(StepEnded(epoch, step, loss, validation_loss))
-        self._loop.end_epoch()
-        distribution = self._components.distribution
-        return {
-            "epoch": epoch,
-            "step": self._step,
-            "train_loss": train.mean_loss,
-            "train_accuracy": train.accuracy,
-            "validation_loss": validation.mean_loss,
-            "validation_accuracy": self._supernet_accuracy(),
-            "lr": lr,
-            **distribution.statistics(),
-            **self._loop.optimizer.statistics(),
-            **self._curvature(epoch),
-            "architecture": str(self._chooser.argmax(self._components.space)),
-            "seconds": time.perf_counter() - start,
-        }
+                raise DivergenceError(self._divergence(epoch, step, error)) from error
+            place.train.add(loss, correct, len(batch.labels))
+            place.end_step()
+            self._emit(StepEnded(epoch, step, loss, validation_loss))
+            self._stop_if_asked()
+            if every and place.step % every == 0 and place.steps_done < steps:
+                self._save()
 
     def _curvature(self, epoch: int) -> dict[str, float]:
         """Measure the curvature if it is asked for, and act on it."""
@@ -215,33 +264,48 @@ class Session:
             "hessian_trace": found.trace,
         }
 
-    def _divergence(
-        self, epoch: int, step: int, run: RunDirectory | None, error: DivergenceError
-    ) -> str:
-        kept = (
-            f" The state after epoch {epoch - 1} is kept in {run.path / CHECKPOINT}."
-            if (run is not None and epoch > 0)
-            else ""
-        )
+    def _divergence(self, epoch: int, step: int, error: DivergenceError) -> str:
+        kept = f" The last checkpoint is kept in {self._run.path}." if self._run else ""
         return (
             f"the search diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
             f"(now {self._config.training.lr}), lower the optimizer's lr, or set training.clip "
             f"(now {self._config.training.clip}).{kept}"
         )
 
-    def _checkpoint(self, run: RunDirectory | None, *, epochs_done: int) -> None:
-        if run is not None and self._epochs:
-            stopping = self._early_stopping
-            run.write_checkpoint(
-                {
-                    "epochs_done": epochs_done,
-                    "step": self._step,
-                    "early_stopping": stopping.state_dict() if stopping else None,
-                    **self._loop.state_dict(),
-                }
+    def _save(self) -> None:
+        """Write a checkpoint of this moment, unless the last one is of the same."""
+        place, stopping = self._place, self._early_stopping
+        moment = (place.epochs_done, place.steps_done)
+        if self._run is None or moment == self._saved:
+            return
+        self._checkpoint = self._run.write_checkpoint(
+            {
+                "config": self._config.model_dump(mode="json"),
+                "place": place.state_dict(),
+                "seconds": {name: self._clock.seconds(name) for name in ("search", "epoch")},
+                "early_stopping": stopping.state_dict() if stopping else None,
+                "generators": global_generators(),
+                "loop": self._loop.state_dict(),
+            },
+            epoch=place.epochs_done,
+            step=place.step,
+        )
+        self._saved = moment
+
+    def _stop_if_asked(self) -> None:
+        """Leave the search at a point from which a checkpoint can go on.
+
+        Raises:
+            SearchInterrupted: A stop was requested.
+        """
+        if self._is_stop_requested():
+            self._save()
+            place = self._place
+            raise SearchInterrupted(
+                f"stopped after {place.epochs_done} epochs and {place.steps_done} steps"
             )
 
-    def _select(self, emit: Callable[[Event], None]) -> Selection:
+    def _select(self) -> Selection:
         components = self._components
         batch = next(self._evaluation.iterate(0))
         context = SelectionContext(
@@ -254,9 +318,17 @@ class Session:
             generator=generator(self._config.seed, "selection"),
             seed=derive_seed(self._config.seed, "candidates"),
             device=self._precision.device,
-            report=lambda done, total: emit(SelectionProgress(done, total)),
+            report=self._report,
         )
+        if self._run is not None:
+            scores = self._run.open_scores(self._checkpoint)
+            self._clock.add({"selection": scores.seconds})
+            context = replace(context, remember=scores.remember)
         return components.selector.select(context)
+
+    def _report(self, done: int, total: int) -> None:
+        self._emit(SelectionProgress(done, total))
+        self._stop_if_asked()
 
     def _supernet_accuracy(self) -> float:
         with torch.no_grad():
@@ -276,7 +348,12 @@ class Session:
         return self._accuracy(network)
 
     def _accuracy(self, network: nn.Module) -> float:
-        return accuracy(network, self._evaluation.iterate(0), self._precision)
+        return accuracy(network, self._interruptible(self._evaluation.iterate(0)), self._precision)
+
+    def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._stop_if_asked()
+            yield batch
 
     def _look_up(self, architecture: Architecture) -> tuple[BenchmarkEntry, ...]:
         benchmark = self._components.space.benchmark()

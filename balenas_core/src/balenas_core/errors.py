@@ -59,9 +59,24 @@ class RunExistsError(UsageError):
     """The output directory already holds a run or other files."""
 
 
+class ConfigChangedError(UsageError):
+    """A run cannot go on under a configuration that is not its own."""
+
+
+class RunLockedError(BalenasError):
+    """Another process works in the run directory."""
+
+
 class OutputError(BalenasError):
     """The output directory cannot be written (read-only, full, removed)."""
 
 
 class DivergenceError(BalenasError):
     """A loss became non-finite; the last good state is kept."""
+
+
+class SearchInterrupted(KeyboardInterrupt):
+    """A search stopped because it was asked to; its run directory can be resumed.
+
+    It is a ``KeyboardInterrupt`` so that no handler of errors swallows it.
+    """

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SearchStarted:
-    """Before the first step. ``run`` is None when nothing is written."""
+    """Before the first step. ``run`` is None when nothing is written.
+
+    A resumed search has ``epochs_done`` whole epochs and ``steps_done`` steps of the next one
+    behind it, for which there are no events.
+    """
 
     config: SearchConfig
     run: Path | None
     epochs: int
     steps_per_epoch: int
+    epochs_done: int = 0
+    steps_done: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,16 @@
-"""A run's directory: configuration, environment, metrics, checkpoint and result.
+"""A run's directory: configuration, environment, state, metrics, checkpoints and result.
 
 ``config.yaml``      what was asked for, with every default
 ``environment.json`` versions and machine
-``metrics.jsonl``    one line per epoch, appended
-``checkpoint.pt``    the last good state (tensors and plain data only)
+``status.json``      running, interrupted, failed or done; the configuration once more, as JSON
+``metrics.jsonl``    one line per epoch
+``checkpoints/``     the last good states (tensors and plain data only)
+``selection.jsonl``  one line per scored candidate
 ``result.json``      what was found
+``lock``             who works in it; only while somebody does
+
+On the CPU, ``metrics.jsonl`` and ``result.json`` of a run that was killed and resumed are those
+of an uninterrupted one, but for what is called ``seconds``.
 """
 
 from __future__ import annotations
@@ -13,16 +19,21 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from balenas_core._atomic import write_atomically
-from balenas_core.errors import OutputError, RunExistsError
+from balenas_core._atomic import is_unfinished, write_atomically
+from balenas_core._checkpoint import Checkpoint, Checkpoints
+from balenas_core._lock import LOCK, RunLock
+from balenas_core._output_errors import output_errors
+from balenas_core._score_log import ScoreLog
+from balenas_core.errors import RunExistsError, UsageError
 
-CONFIG, ENVIRONMENT, METRICS = "config.yaml", "environment.json", "metrics.jsonl"
-CHECKPOINT, RESULT = "checkpoint.pt", "result.json"
+CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
+METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
+CHECKPOINTS = "checkpoints"
 
 
 class RunDirectory:
@@ -30,32 +41,76 @@ class RunDirectory:
 
     Args:
         path: A directory made by ``create``.
+        keep: Number of checkpoints to keep.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, keep: int = 2) -> None:
         self.path = path
+        self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep)
+        self._lock: RunLock | None = None
 
     @classmethod
-    def create(cls, path: Path, *, config_yaml: str, environment: Mapping[str, Any]) -> RunDirectory:
-        """Make a new run directory, with its configuration and environment.
+    def create(
+        cls,
+        path: Path,
+        *,
+        config_yaml: str,
+        environment: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+        keep: int = 2,
+    ) -> RunDirectory:
+        """Make a new run directory, with its configuration and environment, and lock it.
+
+        Args:
+            path: Directory.
+            config_yaml: Configuration as text.
+            environment: Versions and machine.
+            config: Configuration as plain data, for listings.
+            keep: Number of checkpoints to keep.
 
         Raises:
             RunExistsError: ``path`` exists and is not an empty directory.
+            RunLockedError: Another process is about to make the same run.
             OutputError: It cannot be written; nothing is left behind.
         """
         check_is_free(path)
-        run = cls(path)
+        run = cls(path, keep=keep)
         existed = path.is_dir()
-        with _output_errors(path):
+        with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
+            run.lock()
             try:
-                write_atomically(path / CONFIG, lambda file: file.write(config_yaml.encode()))
+                check_is_free(path)  # it may have been taken in between
+            except BaseException:
+                run.release()
+                raise
+            try:
                 run.write_json(ENVIRONMENT, environment)
                 (path / METRICS).touch()
+                run.write_status("running", config=config or {})
+                # Last: what has a configuration is a run, and can be resumed.
+                write_atomically(path / CONFIG, lambda file: file.write(config_yaml.encode()))
             except BaseException:
                 _remove(path, keep_directory=existed)
+                run.release()
                 raise
         return run
+
+    def lock(self) -> None:
+        """Keep other processes from writing the run until ``release``.
+
+        Raises:
+            RunLockedError: Another process works in the run.
+            OutputError: The lock cannot be written.
+        """
+        with output_errors(self.path / LOCK):
+            self._lock = RunLock.acquire(self.path)
+
+    def release(self) -> None:
+        """Undo ``lock``."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
 
     def write_json(self, name: str, value: Mapping[str, Any]) -> None:
         """Write ``value`` as JSON, atomically; non-finite numbers become null.
@@ -64,38 +119,107 @@ class RunDirectory:
             OutputError: The file cannot be written.
         """
         text = json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
-        with _output_errors(self.path / name):
+        with output_errors(self.path / name):
             write_atomically(self.path / name, lambda file: file.write(text.encode()))
 
-    def write_checkpoint(self, state: Mapping[str, Any]) -> None:
-        """Replace the checkpoint by ``state``, atomically.
+    def read_status(self) -> dict[str, Any]:
+        """Return what ``write_status`` has collected; empty if it cannot be read."""
+        return self._read_json(STATUS)
 
-        Raises:
-            OutputError: The file cannot be written; the previous checkpoint is intact.
-        """
-        import torch
+    def read_environment(self) -> dict[str, Any]:
+        """Return what the run was started on; empty if it cannot be read."""
+        return self._read_json(ENVIRONMENT)
 
-        with _output_errors(self.path / CHECKPOINT):
-            write_atomically(self.path / CHECKPOINT, lambda file: torch.save(dict(state), file))
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
 
-    def read_checkpoint(self) -> dict[str, Any]:
-        """Return the state of the checkpoint, on the CPU."""
-        import torch
-
-        state = torch.load(self.path / CHECKPOINT, map_location="cpu", weights_only=True)
-        assert isinstance(state, dict)
-        return state
-
-    def append_metrics(self, record: Mapping[str, Any]) -> None:
-        """Append one line to ``metrics.jsonl`` and push it to the disk.
+    def write_status(self, status: str, **facts: Any) -> None:
+        """Record how the run stands, and facts, over what is recorded.
 
         Raises:
             OutputError: The file cannot be written.
         """
-        with _output_errors(self.path / METRICS), (self.path / METRICS).open("a") as file:
-            file.write(json.dumps(finite(record), ensure_ascii=False) + "\n")
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        before = {"status": status, "created": now, "message": None} | self.read_status()
+        self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
+
+    def write_checkpoint(self, state: Mapping[str, Any], *, epoch: int, step: int) -> str:
+        """Write a checkpoint, atomically, and return its checksum.
+
+        Raises:
+            OutputError: The file cannot be written; the checkpoints before are intact.
+        """
+        with output_errors(self.path / CHECKPOINTS):
+            return self.checkpoints.write(state, epoch=epoch, step=step)
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is none.
+
+        Raises:
+            OutputError: A checkpoint cannot be read.
+        """
+        with output_errors(self.path / CHECKPOINTS, verb="read"):
+            return self.checkpoints.newest()
+
+    def append_metrics(self, record: Mapping[str, Any]) -> int:
+        """Append one line to ``metrics.jsonl``, push it to the disk, and return the file's size.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        with output_errors(self.path / METRICS), (self.path / METRICS).open("ab") as file:
+            file.write((json.dumps(finite(record), ensure_ascii=False) + "\n").encode())
             file.flush()
             os.fsync(file.fileno())
+            return file.tell()
+
+    def restore_metrics(self, size: int) -> list[dict[str, Any]]:
+        """Cut ``metrics.jsonl`` to an earlier size, and return its records.
+
+        Raises:
+            UsageError: The file was shortened.
+            OutputError: It cannot be written.
+        """
+        path = self.path / METRICS
+        with output_errors(path), path.open("ab+") as file:
+            if file.tell() < size:
+                raise UsageError(
+                    f"{path} has {file.tell()} bytes, and had {size} at the last checkpoint: it "
+                    f"was changed. Put it back as it was, or start anew in another directory."
+                )
+            file.truncate(size)
+            os.fsync(file.fileno())
+            file.seek(0)
+            return [json.loads(line) for line in file]
+
+    def open_scores(self, checkpoint: str) -> ScoreLog:
+        """Return the memory of a selection that starts from the checkpoint of this checksum.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        return ScoreLog(self.path / SELECTION, checkpoint)
+
+    def tidy(self) -> None:
+        """Remove unfinished and damaged files that a killed process has left.
+
+        Raises:
+            OutputError: One cannot be removed.
+        """
+        with output_errors(self.path):
+            for path in self.path.iterdir():
+                if is_unfinished(path):
+                    path.unlink()
+            self.checkpoints.tidy()
+
+
+def holds_run(path: Path) -> bool:
+    """Whether a directory is that of a run."""
+    return (path / CONFIG).is_file()
 
 
 def check_is_free(path: Path) -> None:
@@ -105,15 +229,21 @@ def check_is_free(path: Path) -> None:
         RunExistsError: ``path`` exists and is not an empty directory.
         OutputError: ``path`` cannot be looked at.
     """
-    with _output_errors(path):
+    with output_errors(path):
         if not path.exists():
             return
         if not path.is_dir():
             raise RunExistsError(f"output {path} is a file; choose a directory with --output.")
-        if any(path.iterdir()):
-            what = "a run" if (path / CONFIG).exists() else "other files"
+        files = {file.name for file in path.iterdir() if not is_unfinished(file)}
+        if CONFIG in files:
             raise RunExistsError(
-                f"output {path} already holds {what}; choose another with --output, "
+                f"output {path} already holds a run; go on with it with 'balenas resume {path}', "
+                f"choose another directory with --output, or remove it first."
+            )
+        # The lock tells that the rest was left by a process killed while it made the run.
+        if files and not (LOCK in files and files <= {LOCK, ENVIRONMENT, METRICS, STATUS}):
+            raise RunExistsError(
+                f"output {path} already holds other files; choose another with --output, "
                 f"or remove it first."
             )
 
@@ -133,16 +263,5 @@ def _remove(path: Path, *, keep_directory: bool) -> None:
     if not keep_directory:
         shutil.rmtree(path, ignore_errors=True)
         return
-    for name in (CONFIG, ENVIRONMENT, METRICS):
+    for name in (CONFIG, ENVIRONMENT, METRICS, STATUS):
         (path / name).unlink(missing_ok=True)
-
-
-@contextmanager
-def _output_errors(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {path}: {error.strerror or error}. "
-            f"Choose a writable place with free space with --output."
-        ) from error

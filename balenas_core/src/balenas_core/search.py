@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Self
 
 import torch
 
 from balenas_core import environment
 from balenas_core._bilevel import Precision
+from balenas_core._checkpoint import Checkpoint
 from balenas_core._components import DTYPES, build_components
+from balenas_core._resume import (
+    Resume,
+    existing_run,
+    refuse_changes,
+    stored_config,
+    warn_of_other_versions,
+)
 from balenas_core._session import Session
+from balenas_core._stored_result import read_result
 from balenas_core.config import SearchConfig, to_yaml
-from balenas_core.errors import UsageError
+from balenas_core.errors import OutputError, UsageError
 from balenas_core.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -67,35 +78,114 @@ class Search:
         self.config = config
         self._registry = registry or default_registry()
         self._listeners = list(listeners)
+        self._is_stop_requested = False
 
-    def run(self) -> SearchResult:
+    @classmethod
+    def of_run(
+        cls, run: Path, *, registry: Registry | None = None, listeners: Sequence[Listener] = ()
+    ) -> Self:
+        """Return the search of a run directory, to go on with ``run(resume="must")``.
+
+        Raises:
+            UsageError: There is no run.
+            ConfigError: Its configuration cannot be read.
+        """
+        registry = registry or default_registry()
+        return cls(stored_config(run, registry), registry=registry, listeners=listeners)
+
+    def request_stop(self) -> None:
+        """Ask a running search to save its state and stop; safe in signal handlers and threads.
+
+        It stops after the step, the batch or the candidate that it is at.
+        """
+        self._is_stop_requested = True
+
+    def run(self, *, resume: Resume = "never") -> SearchResult:
         """Run the search.
+
+        Where the run directory holds a run that is done, its result is read; no events are sent.
+
+        Args:
+            resume: What to do where the output holds a run: ``"never"`` refuses it, ``"allow"``
+                goes on with it, ``"must"`` insists on one. On the CPU, a run that was killed and
+                goes on ends in the result, the metrics and the weights of an uninterrupted one.
 
         Returns:
             The ranked candidates, metrics and timings.
 
         Raises:
             UsageError: The configuration asks for something that cannot be done.
+            ConfigChangedError: The output's run has another configuration.
+            RunLockedError: Another process works in the run directory.
             DivergenceError: A loss became non-finite; the run directory keeps the last
                 checkpoint.
-            OutputError: The run directory cannot be written.
+            OutputError: The run directory cannot be written; its last checkpoint is intact.
+            SearchInterrupted: A stop was requested.
         """
+        self._is_stop_requested = False
+        precision = Precision(_device(self.config.device), DTYPES[self.config.precision])
+        run = existing_run(self.config, resume)
+        if run is None and self.config.output is not None:
+            check_is_free(self.config.output)
+        try:
+            if run is not None and run.read_status().get("status") == "done":
+                self._refuse_changes(run, None)
+                return read_result(run.path, self.config, self._registry)
+            return self._run(run, precision)
+        finally:
+            if run is not None:
+                run.release()
+
+    def _run(self, existing: RunDirectory | None, precision: Precision) -> SearchResult:
         config = self.config
-        precision = Precision(_device(config.device), DTYPES[config.precision])
-        if config.output is not None:
-            check_is_free(config.output)
+        checkpoint = None if existing is None else self._checkpoint_of(existing)
         with _threads(config.threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)
-            session = Session(config, components, precision)
-            run = _open_run(config, precision)
             emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
+            session = Session(
+                config,
+                components,
+                precision,
+                emit=emit,
+                is_stop_requested=lambda: self._is_stop_requested,
+            )
+            run = existing or _open_run(config, precision)
             try:
-                return session.run(run, emit)
+                if existing is not None:
+                    existing.write_status("running", message=None)
+                    if checkpoint is None:
+                        existing.restore_metrics(0)
+                    else:
+                        session.resume(existing, checkpoint)
+                result = session.run(run)
+                if run is not None:
+                    run.write_status("done")
             except BaseException as error:
+                _record_failure(run, error)
                 emit(SearchFailed(error))
                 raise
             finally:
                 session.close()
+                if run is not None:
+                    run.release()
+            emit(RunFinished(result))
+            return result
+
+    def _checkpoint_of(self, run: RunDirectory) -> Checkpoint | None:
+        """Return where a run goes on from; None for its beginning."""
+        checkpoint = run.read_checkpoint()
+        self._refuse_changes(run, checkpoint)
+        run.tidy()
+        warn_of_other_versions(run.read_environment().get("versions", {}))
+        return checkpoint
+
+    def _refuse_changes(self, run: RunDirectory, checkpoint: Checkpoint | None) -> None:
+        stored = (
+            stored_config(run.path, self._registry).model_dump(mode="json")
+            if checkpoint is None
+            else checkpoint.state["config"]
+        )
+        refuse_changes(run.path, stored, self.config.model_dump(mode="json"))
 
 
 class _Emitter:
@@ -129,7 +219,17 @@ def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None
         config.output,
         config_yaml=to_yaml(config),
         environment=environment.describe(str(precision.device), torch.get_num_threads()),
+        config=config.model_dump(mode="json"),
+        keep=config.checkpoint.keep,
     )
+
+
+def _record_failure(run: RunDirectory | None, error: BaseException) -> None:
+    if run is not None:
+        is_interrupt = isinstance(error, KeyboardInterrupt | SystemExit)
+        # The disk that ended the search may not take this either.
+        with suppress(OutputError):
+            run.write_status("interrupted" if is_interrupt else "failed", message=str(error))
 
 
 def _device(name: str) -> torch.device:

@@ -46,6 +46,11 @@ class Selection:
         return self.candidates[0]
 
 
+def _compute(key: str, compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
+    del key
+    return compute()
+
+
 @dataclass(frozen=True, slots=True)
 class SelectionContext:
     """What a selector may look at.
@@ -62,6 +67,9 @@ class SelectionContext:
         seed: Seed of the candidates' fresh weights, the same for each of them.
         device: Where networks are scored.
         report: Called as ``report(done, total)`` for progress.
+        remember: ``remember(key, compute)`` returns ``compute()``, numbers by name, or what it
+            returned for the same key before the search was interrupted and resumed. For what
+            takes long, such as scores; ``compute`` must not draw from ``generator``.
     """
 
     space: AnySpace
@@ -74,6 +82,7 @@ class SelectionContext:
     seed: int
     device: torch.device
     report: Callable[[int, int], None]
+    remember: Callable[[str, Callable[[], Mapping[str, float]]], Mapping[str, float]] = _compute
 
 
 class Selector(ABC):

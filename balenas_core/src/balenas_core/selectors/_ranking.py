@@ -38,10 +38,10 @@ class RankingSelector(Selector):
     def select(self, context: SelectionContext) -> Selection:
         """Score every distinct draw and rank them, best first."""
         pool = distinct_draws(context, self._draws)
-        table: list[dict[str, float]] = []
+        table: list[Mapping[str, float]] = []
         for done, draw in enumerate(pool):
             context.report(done, len(pool))
-            table.append(self._scores(draw, context))
+            table.append(self._remembered_scores(draw, context))
         context.report(len(pool), len(pool))
         columns = [[row[name] for row in table] for name in self._proxies]
         ranks = mean_ranks(columns)
@@ -52,6 +52,9 @@ class RankingSelector(Selector):
                 for rank, i in enumerate(order, start=1)
             )
         )
+
+    def _remembered_scores(self, draw: Draw, context: SelectionContext) -> Mapping[str, float]:
+        return context.remember(str(draw.architecture), lambda: self._scores(draw, context))
 
     def _scores(self, draw: Draw, context: SelectionContext) -> dict[str, float]:
         with seeded(context.seed):

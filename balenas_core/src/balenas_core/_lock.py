@@ -1,0 +1,230 @@
+"""One process at a time in a run directory.
+
+The operating system holds the lock, so that it ends with its process, however that ends. The
+file says who holds it; where the file system knows no locks, that alone decides.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import logging
+import os
+import socket
+import sys
+import time
+import weakref
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from balenas_core.errors import RunLockedError
+
+_log = logging.getLogger(__name__)
+
+LOCK = "lock"
+
+_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
+# `holder` takes the lock for an instant to see whether it can.
+_ATTEMPTS, _PAUSE = 5, 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Holder:
+    """The process that holds a run.
+
+    Args:
+        pid: Its number.
+        host: The machine it runs on.
+        since: When it took the run, as ISO 8601.
+        started: When the process began, in the kernel's own units; tells it from a later one
+            with the same number.
+    """
+
+    pid: int
+    host: str
+    since: str
+    started: str | None
+
+    @classmethod
+    def current(cls) -> Self:
+        """Return this process."""
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        return cls(os.getpid(), socket.gethostname(), now, _start_of(os.getpid()))
+
+    def __str__(self) -> str:
+        """One phrase with all that is known."""
+        return f"process {self.pid} on {self.host}, since {self.since}"
+
+    @property
+    def may_live(self) -> bool:
+        """Whether the process may still run; on another machine nobody can tell."""
+        if self.host != socket.gethostname():
+            return True
+        if sys.platform == "win32":  # where os.kill(pid, 0) would end the process
+            return True
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            return True
+        return self.started == _start_of(self.pid)
+
+
+class RunLock:
+    """The right of this process to write a run directory; made by ``acquire``."""
+
+    def __init__(self, path: Path, descriptor: int) -> None:
+        self._path = path
+        self._descriptor: int | None = descriptor
+
+    @classmethod
+    def acquire(cls, folder: Path) -> Self:
+        """Take the lock of a run directory.
+
+        Raises:
+            RunLockedError: Another process has it.
+            OSError: The lock's file cannot be written.
+        """
+        path = folder / LOCK
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE)
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            try:
+                is_free = _try_lock(descriptor, path)
+                # A holder removes the file when it ends: then this is a lock on nothing.
+                if is_free and _is_same_file(descriptor, path):
+                    lock = cls(path, descriptor)
+                    lock._sign()
+                    return lock
+            except BaseException:
+                os.close(descriptor)
+                raise
+            os.close(descriptor)
+        who = _read(path)
+        raise RunLockedError(
+            f"run {folder} is in use by {who or 'another process'}. Wait for it, or end it first; "
+            f"if it does not run any more, remove {path}."
+        )
+
+    def release(self) -> None:
+        """Give the run free."""
+        if self._descriptor is None:
+            return
+        with contextlib.suppress(OSError):
+            if _is_same_file(self._descriptor, self._path):
+                self._path.unlink()
+        self._forget()
+
+    def _sign(self) -> None:
+        assert self._descriptor is not None
+        before = _read(self._path)
+        if before is not None:
+            _log.info("%s ended without releasing %s", before, self._path.parent)
+        text = json.dumps(asdict(Holder.current())) + "\n"
+        os.ftruncate(self._descriptor, 0)
+        os.pwrite(self._descriptor, text.encode(), 0)
+        _close_in_children(self)
+
+    def _forget(self) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+
+def holder(folder: Path) -> Holder | None:
+    """Return who holds the lock of a run directory; None if nobody does."""
+    path = folder / LOCK
+    try:
+        descriptor = os.open(path, os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        who = _read(path)
+        return None if _try_lock(descriptor, path, is_probe=True) else who
+    finally:
+        os.close(descriptor)
+
+
+def _read(path: Path) -> Holder | None:
+    try:
+        return Holder(**json.loads(path.read_text()))
+    except (OSError, ValueError, TypeError):  # none, or half written
+        return None
+
+
+def _try_lock(descriptor: int, path: Path, *, is_probe: bool = False) -> bool:
+    """Whether the lock is free; unless ``is_probe``, it is this process's from then on."""
+    try:
+        _system_lock(descriptor, is_probe=is_probe)
+    except (BlockingIOError, PermissionError):
+        return False
+    except OSError as error:
+        if error.errno not in _UNSUPPORTED:
+            raise
+        who = _read(path)
+        return who is None or not who.may_live
+    return True
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    # The byte lies behind the text, which must stay readable.
+    _LOCKED_BYTE = 1 << 20
+
+    def _system_lock(descriptor: int, *, is_probe: bool) -> None:
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        if is_probe:
+            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+else:
+    import fcntl
+
+    def _system_lock(descriptor: int, *, is_probe: bool) -> None:
+        kind = fcntl.LOCK_SH if is_probe else fcntl.LOCK_EX
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+
+
+def _is_same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
+def _start_of(pid: int) -> str | None:
+    """Return when a process began, where /proc tells."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return None
+    return text.rpartition(")")[2].split()[19]
+
+
+_held: weakref.WeakSet[RunLock] = weakref.WeakSet()
+_watches_forks = False
+
+
+def _close_in_children(lock: RunLock) -> None:
+    """Leave the lock to this process alone.
+
+    A forked process, such as one that loads images, shares the open file: it would keep the
+    lock of a killed parent until it notices.
+    """
+    global _watches_forks
+    _held.add(lock)
+    if not _watches_forks and hasattr(os, "register_at_fork"):
+        os.register_at_fork(after_in_child=_forget_all)
+        _watches_forks = True
+
+
+def _forget_all() -> None:
+    for lock in list(_held):
+        lock._forget()

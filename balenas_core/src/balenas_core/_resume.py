@@ -1,0 +1,133 @@
+"""Going on with a run: whether one may, and whether the result will be the same."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from balenas_core import environment
+from balenas_core.config import SearchConfig, load_config
+from balenas_core.errors import ConfigChangedError, UsageError
+from balenas_core.registry import Registry
+from balenas_core.run import CONFIG, RunDirectory, holds_run
+
+_log = logging.getLogger(__name__)
+
+Resume = Literal["never", "allow", "must"]
+"""What to do where the output holds a run: refuse it, go on with it, or insist on one."""
+
+MAY_DIFFER = frozenset(
+    {"output", "device", "threads", "trackers", "executor", "checkpoint", "training.workers",
+     "data.root"}
+)  # fmt: skip
+"""Keys that may change when a run goes on: where it runs and what watches it, not what it does.
+
+Another device or number of threads adds numbers up in another order, so that the last digits
+differ from those of an uninterrupted run.
+"""
+
+
+def existing_run(config: SearchConfig, resume: Resume) -> RunDirectory | None:
+    """Return the run to go on with, locked; None to start a new one.
+
+    Raises:
+        UsageError: ``resume`` needs an output, or a run, and there is none.
+        RunLockedError: Another process works in the run.
+    """
+    output = config.output
+    if resume == "never":
+        return None
+    if output is None:
+        raise UsageError(
+            f"resume {resume!r} needs the directory of a run; give it with --output, since the "
+            f"default is a new one each time."
+        )
+    if not holds_run(output):
+        if resume == "must":
+            raise UsageError(
+                f"{output} holds no run to go on with: there is no {output / CONFIG}. Check the "
+                f"path, or start one with --resume allow."
+            )
+        return None
+    run = RunDirectory(output, keep=config.checkpoint.keep)
+    run.lock()
+    return run
+
+
+def stored_config(run: Path, registry: Registry) -> SearchConfig:
+    """Return the configuration of a run, with its directory as output.
+
+    Raises:
+        UsageError: There is no run.
+        ConfigError: The file is invalid by now.
+    """
+    if not holds_run(run):
+        raise UsageError(
+            f"{run} holds no run: there is no {run / CONFIG}. 'balenas runs list' shows runs."
+        )
+    config = load_config(run / CONFIG, registry=registry)
+    return config.model_copy(update={"output": run})
+
+
+def refuse_changes(run: Path, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Check that a configuration is that of the run, but for keys that may differ.
+
+    Raises:
+        ConfigChangedError: It is not; the message lists the keys.
+    """
+    changes = [
+        f"  {key}: {was} in the run, {now} now"
+        for key, was, now in differences(stored, config)
+        if not any(key == free or key.startswith(f"{free}.") for free in MAY_DIFFER)
+    ]
+    if changes:
+        lines = "\n".join(changes)
+        raise ConfigChangedError(
+            f"run {run} was started with another configuration:\n{lines}\n"
+            f"go on without these changes, or start a new run in another directory."
+        )
+
+
+_ABSENT = "nothing"
+
+
+def differences(
+    first: Mapping[str, Any], second: Mapping[str, Any]
+) -> Iterator[tuple[str, Any, Any]]:
+    """Yield dotted key and both values wherever two configurations differ.
+
+    Example:
+        >>> list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}))
+        [('a.c', 2, 3)]
+    """
+    flat = [dict(_flat(config)) for config in (first, second)]
+    for key in dict.fromkeys((*flat[0], *flat[1])):
+        was, now = (values.get(key, _ABSENT) for values in flat)
+        if was != now:
+            yield key, was, now
+
+
+def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, item in value.items():
+        if isinstance(item, Mapping) and item:
+            yield from _flat(item, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", item
+
+
+def warn_of_other_versions(stored: Mapping[str, str]) -> None:
+    """Say which packages changed since the run started: the last digits may differ."""
+    now = environment.versions()
+    changed = [
+        f"{name} {was} -> {now.get(name, 'missing')}"
+        for name, was in stored.items()
+        if now.get(name) != was
+    ]
+    if changed:
+        _log.warning(
+            "this run was started with other versions (%s); its result may differ in the last "
+            "digits from an uninterrupted one",
+            ", ".join(changed),
+        )
