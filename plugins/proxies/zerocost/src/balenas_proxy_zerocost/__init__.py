@@ -16,30 +16,30 @@ if TYPE_CHECKING:
         az_trainability as az_trainability,
     )
     from balenas_proxy_zerocost._features import meco as meco, zen as zen
+    from balenas_proxy_zerocost._fisher import fisher as fisher
     from balenas_proxy_zerocost._flow import logsynflow as logsynflow
     from balenas_proxy_zerocost._gradients import (
-        fisher as fisher,
         grad_norm as grad_norm,
-        grasp as grasp,
         plain as plain,
         snip as snip,
-        zico as zico,
     )
+    from balenas_proxy_zerocost._grasp import grasp as grasp
     from balenas_proxy_zerocost._jacobian import epe_nas as epe_nas, jacov as jacov
     from balenas_proxy_zerocost._nb201_labels import nb201_labels as nb201_labels
     from balenas_proxy_zerocost._ntk import ntk as ntk
     from balenas_proxy_zerocost._patterns import linear_regions as linear_regions, swap as swap
     from balenas_proxy_zerocost._size import flops as flops, l2_norm as l2_norm, params as params
+    from balenas_proxy_zerocost._zico import zico as zico
 
 _MODULE_OF = {
     "az_expressivity": "_az_nas",
     "az_progressivity": "_az_nas",
     "az_trainability": "_az_nas",
     "epe_nas": "_jacobian",
-    "fisher": "_gradients",
+    "fisher": "_fisher",
     "flops": "_size",
     "grad_norm": "_gradients",
-    "grasp": "_gradients",
+    "grasp": "_grasp",
     "jacov": "_jacobian",
     "l2_norm": "_size",
     "linear_regions": "_patterns",
@@ -52,7 +52,7 @@ _MODULE_OF = {
     "snip": "_gradients",
     "swap": "_patterns",
     "zen": "_features",
-    "zico": "_gradients",
+    "zico": "_zico",
 }
 
 __all__ = sorted(_MODULE_OF)  # noqa: PLE0605

@@ -47,7 +47,7 @@ fisher = Plugin(
     kind="proxy",
     summary="Fisher information of the channels' activations",
     api_version=1,
-    implementation="balenas_proxy_zerocost._gradients:Fisher",
+    implementation="balenas_proxy_zerocost._fisher:Fisher",
 )
 flops = Plugin(
     kind="proxy",
@@ -65,7 +65,7 @@ grasp = Plugin(
     kind="proxy",
     summary="GraSP: weight times Hessian-gradient product (second order)",
     api_version=1,
-    implementation="balenas_proxy_zerocost._gradients:Grasp",
+    implementation="balenas_proxy_zerocost._grasp:Grasp",
     options=GraspOptions,
 )
 jacov = Plugin(
@@ -145,6 +145,6 @@ zico = Plugin(
     kind="proxy",
     summary="ZiCo: gradients against their spread over batches",
     api_version=1,
-    implementation="balenas_proxy_zerocost._gradients:Zico",
+    implementation="balenas_proxy_zerocost._zico:Zico",
     options=ZicoOptions,
 )
