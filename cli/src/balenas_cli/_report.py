@@ -22,7 +22,7 @@ def print_report(result: SearchResult) -> None:
     cells = "\n\n".join(cell.to_text() for cell in result.architecture.cells())
     show(Panel.fit(Text(cells, no_wrap=True), title="chosen architecture", padding=(1, 2)))
     # The terminal itself wraps a long line, so that it can be copied in one piece.
-    print_text(f"{result.architecture}\n")
+    print_text(f"{result.architecture}\n\n")
     for listing in (_candidates(result), _benchmark(result)):
         if listing is not None:
             show(listing)
