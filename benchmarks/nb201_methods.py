@@ -46,6 +46,7 @@ PRESETS = (
     "sdarts-rs",
     "evolution",
     "snas",
+    "pc-darts",
     "darts-2nd",
 )
 DATASETS = ("cifar10", "cifar100", "imagenet16-120")
@@ -104,6 +105,7 @@ def configure(preset: str, seed: int, setting: Setting, data: Path) -> SearchCon
         "data.path": str(data),
         "training.epochs": setting.epochs,
         "training.batch_size": setting.batch_size,
+        "training.warmup_epochs": _scaled_warmup(settings["training"], setting),
         "seed": seed,
         "threads": 1,
         "device": "cpu",
@@ -114,6 +116,12 @@ def configure(preset: str, seed: int, setting: Setting, data: Path) -> SearchCon
         if option in settings["selector"]:
             flags[f"selector.{option}"] = getattr(setting, option)
     return load_config(base=settings, flags=flags, base_name=f"preset {preset}")
+
+
+def _scaled_warmup(training: Mapping[str, Any], setting: Setting) -> int:
+    """Return the preset's share of epochs that train weights only."""
+    share: float = training.get("warmup_epochs", 0) / training["epochs"]
+    return round(setting.epochs * share)
 
 
 def run(preset: str, seed: int, setting: Setting, output: Path) -> None:

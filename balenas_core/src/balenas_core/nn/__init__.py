@@ -16,9 +16,15 @@ from balenas_core.nn._mixed import (
     edge_weights as edge_weights,
 )
 from balenas_core.nn._norm import BatchNormMode as BatchNormMode
+from balenas_core.nn._partial import (
+    PartialOperation as PartialOperation,
+    Partition as Partition,
+    partition_of as partition_of,
+)
 from balenas_core.nn._sharing import (
     NodeSum as NodeSum,
     SharingOperation as SharingOperation,
     Source as Source,
+    relu_in_place as relu_in_place,
     scaled_norm as scaled_norm,
 )

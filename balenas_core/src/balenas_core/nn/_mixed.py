@@ -6,8 +6,10 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
+from balenas_core.nn._partial import PartialOperation, Partition
 from balenas_core.nn._sharing import NodeSum, SharingOperation, Source
 
 
@@ -41,10 +43,17 @@ class MixedEdge(nn.Module):
     Args:
         choices: Names of the candidates, in the order of the weights.
         operations: Module by name. A choice without one is the zero operation.
+        partition: Channels that the operations see; None for all of them.
     """
 
-    def __init__(self, choices: Sequence[str], operations: Mapping[str, nn.Module]) -> None:
+    def __init__(
+        self,
+        choices: Sequence[str],
+        operations: Mapping[str, nn.Module],
+        partition: Partition | None = None,
+    ) -> None:
         super().__init__()
+        self.partition = partition
         self.choices = tuple(choices)
         self.operations = nn.ModuleDict(
             {name: operations[name] for name in self.choices if name in operations}
@@ -52,7 +61,10 @@ class MixedEdge(nn.Module):
 
     def copy_of(self, name: str) -> nn.Module | None:
         """Return a copy of one operation with its weights; None for the zero operation."""
-        return copy.deepcopy(self.operations[name]) if name in self.operations else None
+        if name not in self.operations:
+            return None
+        operation = copy.deepcopy(self.operations[name])
+        return operation if self.partition is None else PartialOperation(operation, self.partition)
 
     def accumulate(self, source: Source, weights: EdgeWeights, total: NodeSum) -> None:
         """Add the weighted sum to that of a node.
@@ -62,10 +74,19 @@ class MixedEdge(nn.Module):
             weights: Weights of the choices.
             total: The sum at the node that the edge leads to.
         """
-        for name, weight, value in zip(self.choices, weights.row, weights.values, strict=True):
-            if value == 0.0 or name not in self.operations:
-                continue
-            operation = self.operations[name]
+        terms = [
+            (self.operations[name], weight, value)
+            for name, weight, value in zip(self.choices, weights.row, weights.values, strict=True)
+            if value != 0.0 and name in self.operations
+        ]
+        if self.partition is not None and terms:
+            _, scalars, values = zip(*terms, strict=True)
+            seen, passed = total.partial(self.partition)
+            passed.add_scaled(
+                source.passed(self.partition), torch.stack(scalars).sum(), sum(values)
+            )
+            source, total = source.seen(self.partition), seen
+        for operation, weight, value in terms:
             if isinstance(operation, SharingOperation):
                 operation.accumulate(source, weight, value, total)
             else:

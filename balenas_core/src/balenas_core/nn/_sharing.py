@@ -16,6 +16,8 @@ from torch import Tensor, nn
 from torch.autograd.function import FunctionCtx
 from torch.nn import functional
 
+from balenas_core.nn._partial import Partition
+
 
 class Source:
     """Features of a node, with results that several operations on them share.
@@ -27,12 +29,23 @@ class Source:
     def __init__(self, features: Tensor) -> None:
         self.features = features
         self._shared: dict[Hashable, Tensor] = {}
+        self._seen: dict[Partition, Source] = {}
 
     def shared(self, key: Hashable, compute: Callable[[], Tensor]) -> Tensor:
         """Return what ``compute()`` returned at the first call with this key."""
         if key not in self._shared:
             self._shared[key] = compute()
         return self._shared[key]
+
+    def seen(self, partition: Partition) -> Source:
+        """Return the channels that a partition shows to operations, as a source."""
+        if partition not in self._seen:
+            self._seen[partition] = Source(partition.seen(self.features))
+        return self._seen[partition]
+
+    def passed(self, partition: Partition) -> Tensor:
+        """Return the channels that pass by the operations."""
+        return self.shared(partition, lambda: partition.passed(self.features))
 
     def relu(self) -> Tensor:
         """Return relu(features)."""
@@ -44,20 +57,13 @@ class NodeSum:
 
     def __init__(self) -> None:
         self._total: Tensor | None = None
-        self._kept: list[Tensor] = []
         self._phases: Tensor | None = None
         self._scaled: list[tuple[Tensor, Tensor, float]] = []
+        self._partial: tuple[Partition, NodeSum, NodeSum] | None = None
 
     def add(self, term: Tensor) -> None:
         """Add a term that nobody else uses; it may be written to."""
         self._total = term if self._total is None else self._total.add_(term)
-
-    def add_kept(self, term: Tensor) -> None:
-        """Add a term that must not be written to, as the backward pass needs it."""
-        if self._total is None:
-            self._kept.append(term)
-        else:
-            self._total.add_(term)
 
     def add_phases(self, term: Tensor) -> None:
         """Add a term in the form of ``to_phases``, as ``add``."""
@@ -67,21 +73,28 @@ class NodeSum:
         """Add ``weight * base``; ``value`` is the number in ``weight``."""
         self._scaled.append((base, weight, value))
 
+    def partial(self, partition: Partition) -> tuple[NodeSum, NodeSum]:
+        """Return the sums of the channels that operations see and of those that pass by.
+
+        A node has one number of parts; ``partition`` may differ in its stride alone.
+        """
+        if self._partial is None:
+            self._partial = partition, NodeSum(), NodeSum()
+        _, seen, passed = self._partial
+        return seen, passed
+
     def result(self) -> Tensor | None:
         """Return the sum, or None if nothing was added."""
+        if self._partial is not None:
+            partition, *sums = self._partial
+            seen, passed = (part.result() for part in sums)
+            if seen is not None and passed is not None:
+                self.add(partition.join(seen, passed))
         if self._phases is not None:
             self.add(from_phases(self._phases))
         if self._scaled:
             bases, weights, values = zip(*self._scaled, strict=True)
             self.add(_LinearCombination.apply(torch.stack(weights), values, *bases))
-        kept, self._kept = self._kept, []
-        if self._total is None and len(kept) < 2:
-            return kept[0] if kept else None
-        if self._total is None:
-            self._total = kept[0] + kept[1]
-            kept = kept[2:]
-        for term in kept:
-            self._total.add_(term)
         return self._total
 
 
@@ -131,6 +144,18 @@ def scaled_norm(norm: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
     )
 
 
+def relu_in_place(x: Tensor) -> Tensor:
+    """Return relu(x), written into ``x``; the backward pass keeps one byte a number.
+
+    ``torch.relu_`` keeps its result, which then cannot be added to.
+
+    Args:
+        x: A tensor that nothing else uses, not a leaf.
+    """
+    result: Tensor = _InPlaceRelu.apply(x)
+    return result
+
+
 def recomputed(compute: Callable[[], Tensor], consume: Callable[[Tensor], Tensor]) -> Tensor:
     """Return ``consume(compute())`` without keeping the tensor between them.
 
@@ -162,6 +187,26 @@ def recomputed(compute: Callable[[], Tensor], consume: Callable[[Tensor], Tensor
         return consume(between)
 
 
+def with_compact_indices(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
+    """Return ``layer(x)`` of a max pooling, keeping its indices in two or four bytes, not eight.
+
+    Args:
+        layer: Max pooling over images.
+        x: `batch x channels x height x width`-dim features.
+    """
+    pixels = x.shape[2] * x.shape[3]
+    small = torch.int16 if pixels <= torch.iinfo(torch.int16).max else torch.int32
+
+    def pack(tensor: Tensor) -> Tensor:
+        return tensor.to(small) if tensor.dtype == torch.int64 else tensor
+
+    def unpack(tensor: Tensor) -> Tensor:
+        return tensor.to(torch.int64) if tensor.dtype == small else tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
+        return layer(x)
+
+
 def to_phases(x: Tensor) -> Tensor:
     """Put the four pixels of every 2x2 block into four images of half the size.
 
@@ -186,6 +231,23 @@ def from_phases(x: Tensor) -> Tensor:
     blocks = x.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels)
     pixels = blocks.permute(2, 3, 0, 4, 1, 5).reshape(batch // 4, 2 * height, 2 * width, channels)
     return pixels.permute(0, 3, 1, 2)
+
+
+class _InPlaceRelu(torch.autograd.Function):
+    """relu with its mask as the only saved tensor."""
+
+    @staticmethod
+    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
+        ctx.save_for_backward(x > 0)
+        ctx.mark_dirty(x)
+        return x.relu_()
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        (mask,) = ctx.saved_tensors
+        # A product of two types is several times slower than a cast and a product of one.
+        gradient: Tensor = gradients[0] * mask.to(gradients[0].dtype)
+        return gradient
 
 
 class _LinearCombination(torch.autograd.Function):

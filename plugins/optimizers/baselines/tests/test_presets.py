@@ -29,6 +29,7 @@ def test_every_promised_preset_is_there():
         "drnas",
         "evolution",
         "gdas",
+        "pc-darts",
         "random",
         "sdarts-rs",
         "snas",
@@ -71,6 +72,9 @@ def test_the_settings_are_those_of_the_papers():
     assert (gdas.temperature_start, gdas.temperature_end) == (10, 0.1)
     ngvi = _config("balenas", space="darts").optimizer.options
     assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
+    pc_darts = _config("pc-darts", space="nb201")
+    assert pc_darts.space.options.partial_channels == 4
+    assert pc_darts.training.warmup_epochs == 15
     assert _config("sdarts-rs", space="darts").modifiers.perturbation.end == 0.3
 
 
@@ -78,7 +82,7 @@ def test_the_settings_are_those_of_the_papers():
 def test_every_preset_searches(name):
     flags = {
         "space": "nb201",
-        "space.channels": 2,
+        "space.channels": 4,
         "data": "digits",
         "training.epochs": 2,
         "training.batch_size": 256,

@@ -77,6 +77,7 @@ darts_2nd = _preset("DARTS, second order: point + unrolled adam", "DARTS_SECOND_
 gdas = _preset("GDAS: hard Gumbel-softmax + adam", "GDAS")
 snas = _preset("SNAS: Gumbel-softmax + adam", "SNAS")
 drnas = _preset("DrNAS: Dirichlet with an anchor + adam", "DRNAS")
+pc_darts = _preset("PC-DARTS: DARTS on a quarter of the channels", "PC_DARTS")
 sdarts_rs = _preset("SmoothDARTS: DARTS with random perturbation", "SDARTS_RS")
 balenas = _preset("BaLeNAS: Gaussian + ngvi, argmax of the mean", "BALENAS")
 balenas_tf = _preset("BaLeNAS-TF: Gaussian + ngvi, draws ranked by naswot", "BALENAS_TF")

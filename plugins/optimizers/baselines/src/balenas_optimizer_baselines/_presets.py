@@ -1,7 +1,8 @@
 """Named methods as configurations. Imports no torch.
 
 Each is the method's published setting in the DARTS space, as far as it does not depend on
-the space; a preset names no space and no data. Where a setting differs, the comment says so.
+the space; a preset names no data and no space (``pc-darts`` sets an option that darts and nb201
+have). Where a setting differs, the comment says so.
 """
 
 from __future__ import annotations
@@ -79,6 +80,16 @@ DRNAS: Preset = {
     "optimizer": {**_ADAM, "lr": 6e-4, "weight_decay": 0.0},
     "selector": {"name": "argmax"},
     "training": {**_SAMPLED, "epochs": 100},
+}
+
+PC_DARTS: Preset = {
+    # Xu et al. 2020, ICLR, section 4.2: a quarter of the channels, batch 256, 15 epochs of
+    # weights only. Without its edge normalisation.
+    "space": {"partial_channels": 4},
+    "distribution": _POINT,
+    "optimizer": {**_ADAM, "lr": 6e-4},
+    "selector": {"name": "argmax"},
+    "training": {**_TRAINING, "batch_size": 256, "lr": 0.1, "lr_min": 0.0, "warmup_epochs": 15},
 }
 
 SDARTS_RS: Preset = {

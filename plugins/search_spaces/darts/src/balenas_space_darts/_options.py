@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from balenas_core.options import PluginOptions
 
@@ -60,3 +60,17 @@ class DartsOptions(PluginOptions):
         description="Candidates of every edge: a list, or the name of a set (darts, or the four "
         "spaces s1 to s4 of RobustDARTS).",
     )
+    partial_channels: int = Field(
+        default=1,
+        ge=1,
+        description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
+        "divides the channels.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_whole(self) -> Self:
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"partial_channels ({self.partial_channels}) must divide channels ({self.channels})"
+            )
+        return self

@@ -61,6 +61,7 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
             stem=self.options.stem,
             channels=self.options.channels,
             cells=self.options.cells,
+            partial_channels=self.options.partial_channels,
         )
 
     def network(self, architecture: DartsArchitecture, task: Task) -> DartsNetwork:

@@ -15,6 +15,7 @@ from balenas_core.nn import (
     Source,
     edge_weights,
     global_average,
+    partition_of,
     preferred_memory,
 )
 from balenas_core.space import Supernet, Task, Weights
@@ -33,9 +34,12 @@ class SearchCell(nn.Module):
         plan: Its place in the network.
         choices: Candidates of the edges.
         norm: Batch normalisation of its layers.
+        partial_channels: Operations see one in this many channels.
     """
 
-    def __init__(self, plan: CellPlan, choices: Choices, norm: BatchNormMode) -> None:
+    def __init__(
+        self, plan: CellPlan, choices: Choices, norm: BatchNormMode, partial_channels: int = 1
+    ) -> None:
         super().__init__()
         self.kind = plan.kind
         self.is_reduction = plan.is_reduction
@@ -46,12 +50,13 @@ class SearchCell(nn.Module):
                 {
                     name: make_search_operation(
                         name,
-                        plan.channels,
-                        stride=2 if plan.is_reduction and edge.source < 2 else 1,
+                        plan.channels // partial_channels,
+                        stride=_stride(plan, edge.source),
                         norm=norm,
                     )
                     for name in choices.real(plan.kind, edge)
                 },
+                partition_of(partial_channels, stride=_stride(plan, edge.source)),
             )
             for edge in EDGES
         )
@@ -93,6 +98,10 @@ class SearchCell(nn.Module):
         return FixedCell(cell, preprocessing, operations)
 
 
+def _stride(plan: CellPlan, source: int) -> int:
+    return 2 if plan.is_reduction and source < 2 else 1
+
+
 class DartsSupernet(Supernet):
     """All networks of the space in one.
 
@@ -102,6 +111,7 @@ class DartsSupernet(Supernet):
         stem: ``"cifar"`` or ``"imagenet"``.
         channels: Channels of the nodes of the first cells.
         cells: Number of cells.
+        partial_channels: The cells' operations see one in this many channels.
 
     References:
         Liu et al. 2019, "DARTS", ICLR. As in its code, batch normalisation has no affine
@@ -109,14 +119,23 @@ class DartsSupernet(Supernet):
     """
 
     def __init__(
-        self, task: Task, choices: Choices, *, stem: str, channels: int, cells: int
+        self,
+        task: Task,
+        choices: Choices,
+        *,
+        stem: str,
+        channels: int,
+        cells: int,
+        partial_channels: int = 1,
     ) -> None:
         super().__init__()
         plan = search_plan(stem, channels, cells)
         norm = BatchNormMode(affine=False)
         self._choices = choices
         self.stem = Stem(stem, task.input_shape[0], channels)
-        self.cells = nn.ModuleList(SearchCell(cell, choices, norm) for cell in plan)
+        self.cells = nn.ModuleList(
+            SearchCell(cell, choices, norm, partial_channels) for cell in plan
+        )
         self.classifier = nn.Linear(plan.output_channels(-1), task.num_classes)
 
     def forward(self, x: Tensor, weights: Weights) -> Tensor:

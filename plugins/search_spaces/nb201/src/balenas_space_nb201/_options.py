@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from balenas_core.options import PluginOptions
 
@@ -28,3 +28,17 @@ class NB201Options(PluginOptions):
     affine: bool = Field(
         default=False, description="Whether the supernet's cells learn scale and shift after it."
     )
+    partial_channels: int = Field(
+        default=1,
+        ge=1,
+        description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
+        "divides the channels.",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_whole(self) -> Self:
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"partial_channels ({self.partial_channels}) must divide channels ({self.channels})"
+            )
+        return self

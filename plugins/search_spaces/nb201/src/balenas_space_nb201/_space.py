@@ -54,6 +54,7 @@ class NB201Space(SearchSpace[NB201Architecture]):
             channels=self.options.channels,
             cells_per_stage=self.options.cells_per_stage,
             norm=norm,
+            partial_channels=self.options.partial_channels,
         )
 
     def network(self, architecture: NB201Architecture, task: Task) -> NB201Network:

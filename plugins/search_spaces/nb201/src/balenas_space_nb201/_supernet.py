@@ -14,6 +14,7 @@ from balenas_core.nn import (
     NodeSum,
     Source,
     edge_weights,
+    partition_of,
 )
 from balenas_core.space import Supernet, Task, Weights
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
@@ -34,9 +35,10 @@ class SearchCell(nn.Module):
     Args:
         channels: Channels of every node.
         norm: Batch normalisation of its operations.
+        partial_channels: Operations see one in this many channels.
     """
 
-    def __init__(self, channels: int, norm: BatchNormMode) -> None:
+    def __init__(self, channels: int, norm: BatchNormMode, partial_channels: int = 1) -> None:
         super().__init__()
         self.edges = nn.ModuleList(
             MixedEdge(
@@ -44,8 +46,10 @@ class SearchCell(nn.Module):
                 {
                     name: module
                     for name in OPERATIONS
-                    if (module := make_operation(name, channels, norm)) is not None
+                    if (module := make_operation(name, channels // partial_channels, norm))
+                    is not None
                 },
+                partition_of(partial_channels),
             )
             for _ in EDGES
         )
@@ -80,6 +84,7 @@ class NB201Supernet(Supernet):
         channels: Channels of the first stage.
         cells_per_stage: Cells in each of the three stages.
         norm: Batch normalisation inside the cells.
+        partial_channels: The cells' operations see one in this many channels.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201", ICLR (released code). Deviation: convolutions of
@@ -87,12 +92,18 @@ class NB201Supernet(Supernet):
     """
 
     def __init__(
-        self, task: Task, *, channels: int, cells_per_stage: int, norm: BatchNormMode
+        self,
+        task: Task,
+        *,
+        channels: int,
+        cells_per_stage: int,
+        norm: BatchNormMode,
+        partial_channels: int = 1,
     ) -> None:
         super().__init__()
         self.skeleton = Skeleton(task, channels)
         self.cells = nn.ModuleList(
-            SearchCell(width, norm)
+            SearchCell(width, norm, partial_channels)
             for width in stage_widths(channels)
             for _ in range(cells_per_stage)
         )
