@@ -9,7 +9,10 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from balenas_core import Plugin
-from balenas_optimizer_ngvi._config import NGVIOptions as NGVIOptions
+from balenas_optimizer_ngvi._config import (
+    CategoricalOptions as CategoricalOptions,
+    NGVIOptions as NGVIOptions,
+)
 from balenas_optimizer_ngvi.errors import (
     NGVIError as NGVIError,
     NonFiniteGradientError as NonFiniteGradientError,
@@ -42,6 +45,16 @@ plugin = Plugin(
     status="balenas_optimizer_ngvi._search:status",
 )
 
+categorical = Plugin(
+    kind="optimizer",
+    summary="natural-gradient variational inference of categorical choices (BayesBiNN)",
+    api_version=1,
+    implementation="balenas_optimizer_ngvi._categorical:CategoricalNGVIOptimizer",
+    options=CategoricalOptions,
+    needs={"distribution": ("gumbel",), "space": ("supernet",)},
+    defaults={"distribution": "gumbel_softmax"},
+)
+
 _LAZY = {
     "NGVI": "_optimizer",
     "Posterior": "_optimizer",
@@ -52,6 +65,7 @@ _LAZY = {
 
 __all__ = [
     "NGVI",
+    "CategoricalOptions",
     "CosineSchedule",
     "LinearSchedule",
     "NGVIError",
@@ -63,6 +77,7 @@ __all__ = [
     "Schedule",
     "SequenceError",
     "StateError",
+    "categorical",
     "native_status",
     "per_sample_moments",
     "plugin",

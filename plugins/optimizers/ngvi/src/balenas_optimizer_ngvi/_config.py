@@ -62,3 +62,25 @@ class NGVIOptions(PluginOptions):
     clip_radius: float | None = Field(
         default=None, gt=0, description="Largest step of a logit before lr; null for no limit."
     )
+
+
+class CategoricalOptions(PluginOptions):
+    """Settings of natural-gradient variational inference of categorical choices."""
+
+    lr: float = Field(default=0.1, gt=0, description="Step size.")
+    beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the momentum.")
+    ess: float | None = Field(
+        default=None,
+        gt=0,
+        description="Effective sample size, the knob of exploration; null for the number of "
+        "validation images.",
+    )
+    temperature: float = Field(
+        default=1.0, gt=0, description="Weight of the KL term to the uniform distribution."
+    )
+    mc_samples: int = Field(default=1, ge=1, description="Monte-Carlo samples per step (K).")
+    clip_radius: float | None = Field(
+        default=1.0,
+        gt=0,
+        description="Largest natural gradient of a logit; null for no limit. It grows as 1 / p.",
+    )
