@@ -16,6 +16,7 @@ from balenas_core.nn._sharing import (
     recomputed,
     scaled_norm,
     to_phases,
+    with_compact_indices,
 )
 
 
@@ -119,7 +120,9 @@ class Pool(SharingOperation):
 
     def accumulate(self, source: Source, weight: Tensor, value: float, total: NodeSum) -> None:
         """Share the pooling and, where all edges have the same, the batch normalisation."""
-        pooled = source.shared(("pool", self._key), lambda: self.pool(source.features))
+        pooled = source.shared(
+            ("pool", self._key), lambda: with_compact_indices(self.pool, source.features)
+        )
         if self.norm is None:
             total.add_scaled(pooled, weight, value)
         elif self.norm.affine or not (self.norm.training or self.norm.running_mean is None):

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, NodeSum, Pool, SharingOperation, Source, scaled_norm
+from balenas_core.nn import (
+    BatchNormMode,
+    NodeSum,
+    Pool,
+    SharingOperation,
+    Source,
+    relu_in_place,
+    scaled_norm,
+)
 
 NORM: Final = BatchNormMode(momentum=0.003)
 """TensorFlow's decay of 0.997 is torch's momentum 0.003."""
@@ -38,7 +45,7 @@ class ConvNormRelu(SharingOperation):
             total.add_scaled(self(source.features), weight, value)
             return
         scaled = scaled_norm(self.norm, self.conv(source.features), weight)
-        total.add_kept(torch.relu_(scaled))
+        total.add(relu_in_place(scaled))
 
 
 def make_operation(name: str, channels: int) -> SharingOperation:
