@@ -1,6 +1,7 @@
 """Cost of a supernet step: the shared implementation against the textbook one.
 
-    python benchmarks/supernet.py [--spaces darts nb201] [--batch 64] [--repeats 3]
+    python benchmarks/supernet.py [--spaces darts nb201 nb1shot1] [--batch 64] [--repeats 3]
+    python benchmarks/supernet.py --curve   # how the cost grows with batch, cells, channels
 
 Both run on the same modules and give the same numbers (tests/*_sharing.py). A step is one
 forward and one backward pass with soft weights; a first-order search makes two. CPU seconds
@@ -48,12 +49,12 @@ def shared(supernet: nn.Module, x: Tensor, weights: dict[str, Tensor]) -> Tensor
     return logits
 
 
-def build(name: str) -> AnySpace:
-    """Return the space in the size of its paper's search."""
+def build(name: str, **changes: int) -> AnySpace:
+    """Return the space in the size of its paper's search, with changes."""
     plugin = default_registry().find("space", name)
     options = plugin.load().options
     assert options is not None
-    space: AnySpace = plugin.load_implementation()(options(**SIZES[name]))
+    space: AnySpace = plugin.load_implementation()(options(**(SIZES[name] | changes)))
     return space
 
 
@@ -100,15 +101,39 @@ def compare(name: str, batch: int, repeats: int) -> None:
     print(name, "ratio    ", *(f"{k} {v:9.2f}" for k, v in ratios.items()), sep="  ", flush=True)
 
 
+def curve(repeats: int) -> None:
+    """Print the cost of the shared NAS-Bench-201 step as one size after the other doubles."""
+    base = {"batch": 16, "cells_per_stage": 1, "channels": 8}
+    for changed in base:
+        for factor in (1, 2, 4):
+            size = base | {changed: base[changed] * factor}
+            batch = size.pop("batch")
+            space = build("nb201", **size)
+            supernet = space.supernet(Task((3, 32, 32), 10))
+            x = torch.randn(batch, 3, 32, 32, generator=generator(0))
+            runs = [measure(shared, supernet, space, x) for _ in range(repeats + 1)]
+            best = {key: min(run[key] for run in runs) for key in ("step", "MiB")}
+            print(
+                f"{changed} x {factor}",
+                *(f"{key} {value:8.3f}" for key, value in best.items()),
+                sep="  ",
+                flush=True,
+            )
+
+
 def main() -> None:
     """Run the comparison."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--spaces", nargs="+", choices=SIZES, default=["nb201", "darts"])
+    parser.add_argument("--spaces", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--curve", action="store_true", help="growth of the cost instead")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
+    if arguments.curve:
+        curve(arguments.repeats)
+        return
     for name in arguments.spaces:
         compare(name, arguments.batch, arguments.repeats)
 
