@@ -49,6 +49,8 @@ PRESETS = (
     "pc-darts",
     "darts-2nd",
 )
+LOOK_UPS = 100
+LOOK_UP_SEEDS = 20
 DATASETS = ("cifar10", "cifar100", "imagenet16-120")
 
 
@@ -168,6 +170,43 @@ def _write(
     os.replace(temporary, path)
 
 
+def look_ups(output: Path) -> str:
+    """Return a table of searches over the benchmark itself, which train nothing."""
+    path = output / "look_ups.json"
+    if not path.exists():
+        regrets = {
+            selector: [_look_up_regret(selector, seed) for seed in range(LOOK_UP_SEEDS)]
+            for selector in ("random_search", "evolution")
+        }
+        path.write_text(json.dumps(regrets) + "\n")
+    rows = [
+        f"| {selector} | {statistics.mean(r):.3f} ± {statistics.stdev(r):.3f} "
+        f"| {statistics.median(r):.3f} | {sum(x == 0 for x in r)} of {len(r)} |"
+        for selector, r in json.loads(path.read_text()).items()
+    ]
+    return "\n".join(
+        [
+            f"| {LOOK_UPS} look-ups | mean regret (CIFAR-10) | median | found the best |",
+            "|---|---|---|---|",
+            *rows,
+        ]
+    )
+
+
+def _look_up_regret(selector: str, seed: int) -> float:
+    config = SearchConfig.model_validate(
+        {
+            "space": "nb201",
+            "optimizer": "random",
+            "selector": {"name": selector, "evaluations": LOOK_UPS, "evaluate": "benchmark"},
+            "seed": seed,
+            "threads": 1,
+            "device": "cpu",
+        }
+    )
+    return Search(config).run().benchmark[0].regret
+
+
 def result_file(output: Path, setting: Setting, preset: str, seed: int) -> Path:
     """Return where a run's result lies."""
     return output / f"{setting.name}-{preset}-{seed}.json"
@@ -263,8 +302,8 @@ def main() -> int:
                 if not result_file(arguments.output, setting, preset, seed).exists():
                     run(preset, seed, setting, arguments.output)
     print(table(arguments.output, setting, PRESETS))
-    print()
-    print(describe(setting))
+    print(f"\n{describe(setting)}\n")
+    print(look_ups(arguments.output))
     return 0
 
 
