@@ -2,7 +2,7 @@
 // function of (seed, t, i), so neither threads, blocks, chunks nor the device change it.
 //
 // Philox4x32-10: Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3", SC.
-// Normals by Box and Muller 1958, with 24-bit uniforms: |z| <= 5.9.
+// Normals by Box and Muller 1958, with 24-bit uniforms: |z| <= 5.8.
 #pragma once
 #include <cstdint>
 
@@ -56,10 +56,10 @@ NGVI_HD Bits4 philox(uint32_t c0, uint32_t c1, uint32_t c2, uint32_t c3, uint64_
   return {{c0, c1, c2, c3}};
 }
 
-// ln(u) for u = (top 24 bits + 1/2) / 2^24: ln(u) = e ln 2 + 2 atanh((f - 1) / (f + 1)) with
+// ln(u) for u = (top 24 bits + 1) / 2^24, exact and never zero: ln(u) = e ln 2 + 2 atanh((f - 1) / (f + 1)) with
 // u = 2^e f, f in [2/3, 4/3). The series is cut after z^11; relative error below 2e-7.
 NGVI_HD float log_uniform(uint32_t bits) {
-  const float u = (float)(int32_t)(bits >> 8) * 0x1p-24f + 0x1p-25f;
+  const float u = (float)((int32_t)(bits >> 8) + 1) * 0x1p-24f;
   const int32_t raw = float_bits(u);
   const int32_t exponent = (raw - 0x3f2aaaab) >> 23;  // 0x3f2aaaab is 2/3
   const float f = bits_float(raw - (int32_t)((uint32_t)exponent << 23));

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI
 
 ivon = pytest.importorskip("ivon", reason="ivon-opt is an optional peer")

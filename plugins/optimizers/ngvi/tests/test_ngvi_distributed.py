@@ -9,6 +9,7 @@ import sys
 import pytest
 import torch
 import torch.distributed as dist
+
 from balenas_optimizer_ngvi import NGVI, _formulas
 from balenas_optimizer_ngvi._formulas import StepOptions
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from balenas_core.errors import DivergenceError, UsageError
 from balenas_optimizer_ngvi import (
     NGVI,
@@ -113,9 +114,7 @@ def test_a_non_finite_gradient_is_refused_and_nothing_changes(backend, mc_sample
         optimizer.step()
 
     run(1.0)
-    before = [
-        t.clone() for p in (good, spoilt) for t in (p.detach(), *optimizer.state[p].values())
-    ]
+    before = [t.clone() for p in (good, spoilt) for t in (p.detach(), *optimizer.state[p].values())]
     with pytest.raises(NonFiniteGradientError, match=r"'cells.0.alpha' has [12] NaN or inf") as e:
         run(bad)
     assert isinstance(e.value, DivergenceError)

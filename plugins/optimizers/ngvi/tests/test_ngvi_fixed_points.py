@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI
 
 ESS, PRIOR = 50.0, 2.0
@@ -60,9 +61,7 @@ def test_ivon_finds_the_posterior_of_a_quadratic(backend, dtype):
         generator=torch.Generator().manual_seed(0),
         backend=backend,
     )
-    mean, hess = minimise(
-        optimizer, lambda q: quadratic(q.double()), 800, 600
-    )
+    mean, hess = minimise(optimizer, lambda q: quadratic(q.double()), 800, 600)
     expected = ESS * CURVATURE * CENTRE / (ESS * CURVATURE + PRIOR)
     torch.testing.assert_close(mean.double(), expected, rtol=0.005, atol=0.0)
     torch.testing.assert_close(hess.double(), CURVATURE, rtol=0.03, atol=0.01)

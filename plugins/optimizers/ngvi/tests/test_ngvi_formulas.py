@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import _formulas
 from balenas_optimizer_ngvi._formulas import StepOptions
 
@@ -121,6 +122,4 @@ def test_kl_agrees_with_torch_distributions():
     prior = torch.distributions.Normal(torch.zeros(5), torch.full((5,), 0.5**-0.5))
     expected = torch.distributions.kl_divergence(own, prior).sum()
     torch.testing.assert_close(_formulas.kl(mean, hess, ess=3.0, prior=0.5), expected)
-    torch.testing.assert_close(
-        _formulas.entropy(hess, ess=3.0, prior=0.5), own.entropy().sum()
-    )
+    torch.testing.assert_close(_formulas.entropy(hess, ess=3.0, prior=0.5), own.entropy().sum())

@@ -5,8 +5,9 @@ import importlib
 import subprocess
 import sys
 
-import balenas_optimizer_ngvi
 import pytest
+
+import balenas_optimizer_ngvi
 
 
 def test_importing_the_package_imports_no_torch():

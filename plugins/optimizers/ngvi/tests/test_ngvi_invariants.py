@@ -3,8 +3,9 @@
 import math
 
 import torch
-from balenas_optimizer_ngvi import NGVI
 from hypothesis import given, settings, strategies as st
+
+from balenas_optimizer_ngvi import NGVI
 
 GRADIENTS = st.lists(
     st.lists(st.floats(-1e4, 1e4, width=32), min_size=3, max_size=3), min_size=1, max_size=8
@@ -48,9 +49,7 @@ def test_vadam_commutes_with_permutations(history, betas):
 @given(GRADIENTS, VARIANTS, st.floats(1e-3, 10))
 def test_no_step_is_longer_than_lr_times_the_radius(history, variant, radius):
     p = torch.nn.Parameter(torch.zeros(3, dtype=torch.float64))
-    optimizer = NGVI(
-        [p], 0.01, ess=100.0, variant=variant, clip_radius=radius, rescale_lr=False
-    )
+    optimizer = NGVI([p], 0.01, ess=100.0, variant=variant, clip_radius=radius, rescale_lr=False)
     for gradient in history:
         before = p.detach().clone()
         with optimizer.sampled_params():

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI, _pieces
 from balenas_optimizer_ngvi._layout import is_dense, linear, linear_like
 
@@ -55,9 +56,7 @@ def run(layout, *, backend, variant, gradient_layout=torch.clone, mc_samples=1):
 @pytest.mark.parametrize("backend", ["torch", "auto"])
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("gradient_layout", LAYOUTS)
-def test_layouts_of_parameter_and_gradient_do_not_matter(
-    layout, gradient_layout, backend, variant
-):
+def test_layouts_of_parameter_and_gradient_do_not_matter(layout, gradient_layout, backend, variant):
     expected = run(torch.clone, backend="torch", variant="vadam")
     got = run(
         LAYOUTS[layout],
@@ -114,9 +113,7 @@ def test_dense_layouts_have_an_alias_in_memory_order(layout):
     assert is_dense(tensor)
     assert linear(tensor).data_ptr() == tensor.data_ptr()
     gradient = torch.arange(24.0).view(2, 3, 2, 2)
-    torch.testing.assert_close(
-        linear_like(gradient, tensor).flatten(), linear(tensor).flatten()
-    )
+    torch.testing.assert_close(linear_like(gradient, tensor).flatten(), linear(tensor).flatten())
 
 
 def test_gaps_and_overlaps_are_not_dense():

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI, CosineSchedule, LinearSchedule, SequenceError
 
 BACKENDS = ["torch", "auto"]
@@ -230,8 +231,9 @@ def test_the_global_generator_is_not_touched():
 
 
 def test_schedules_reach_the_noise():
-    p, optimizer = make(variant="ivon", temperature=LinearSchedule(2, 0.5, 1.0), hess_init=1.0,
-                        initial_sigma=None)
+    p, optimizer = make(
+        variant="ivon", temperature=LinearSchedule(2, 0.5, 1.0), hess_init=1.0, initial_sigma=None
+    )
     sigmas = []
     for _ in range(3):
         sigmas.append(optimizer.posterior(p).sigma[0].item())

@@ -6,6 +6,7 @@ import pickle
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI, CosineSchedule, SequenceError, StateError
 
 

@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+
 from balenas_optimizer_ngvi import NGVI
 
 VARIANTS = ["vadam", "ivon", "vogn"]
