@@ -134,7 +134,7 @@ def test_a_preset_that_is_no_mapping_is_the_plugins_fault(call):
 def test_an_existing_run_is_not_touched(call, tmp_path):
     (tmp_path / "old").mkdir()
     (tmp_path / "old" / "config.yaml").write_text("precious")
-    assert_refused(call(*TOY, "--output", "old"), "old already holds a run; choose another")
+    assert_refused(call(*TOY, "--output", "old"), "output old already holds a run; ")
     assert [path.name for path in (tmp_path / "old").iterdir()] == ["config.yaml"]
     assert (tmp_path / "old" / "config.yaml").read_text() == "precious"
 
