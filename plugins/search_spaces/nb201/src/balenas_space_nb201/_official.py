@@ -16,7 +16,6 @@ from balenas_core.benchmarks import (
     Table,
     read_pickle,
     read_torch_file,
-    series_of,
 )
 from balenas_core.errors import ArchitectureError, DataError
 from balenas_space_nb201._architecture import OPERATIONS, parse
@@ -105,8 +104,8 @@ def _read(path: Path) -> Any:
     return read_torch_file(path)
 
 
-def _of_file(content: dict[Any, Any]) -> Iterator[tuple[int, _Runs]]:
-    texts, infos = content["meta_archs"], series_of(content["arch2infos"])
+def _of_file(content: Mapping[Any, Any]) -> Iterator[tuple[int, _Runs]]:
+    texts, infos = content["meta_archs"], dict(content["arch2infos"])
     for index in sorted(infos):
         if not 0 <= index < len(texts):
             raise ValueError(f"it has results of architecture {index}, and names {len(texts)}")
@@ -114,7 +113,7 @@ def _of_file(content: dict[Any, Any]) -> Iterator[tuple[int, _Runs]]:
         yield index, _checked(f"architecture {index}", _mapping(infos.pop(index)), texts[index])
 
 
-def _checked(where: str, runs: dict[Any, Any], text: str | None) -> _Runs:
+def _checked(where: str, runs: _Runs, text: str | None) -> _Runs:
     for epochs, results in runs.items():
         if epochs not in _EPOCHS:
             raise ValueError(f"{where} has results {epochs!r}; known are {', '.join(_EPOCHS)}")
@@ -123,10 +122,10 @@ def _checked(where: str, runs: dict[Any, Any], text: str | None) -> _Runs:
     return runs
 
 
-def _mapping(value: Any) -> dict[Any, Any]:
-    if not isinstance(value, dict):
+def _mapping(value: Any) -> Mapping[Any, Any]:
+    if not isinstance(value, Mapping):
         raise TypeError(f"it has {type(value).__name__} where a dict belongs")
-    return series_of(value)
+    return value
 
 
 class _Collector:

@@ -117,7 +117,9 @@ def _check(path: Path, records: Any, order: list[str]) -> None:
 
 
 def _read_column(path: Path, records: dict[str, Any], column: str) -> NDArray[np.float64]:
-    runs = [record.get(column) if isinstance(record, dict) else None for record in records.values()]
+    runs: list[Any] = [
+        record.get(column) if isinstance(record, dict) else None for record in records.values()
+    ]
     for position, values in enumerate(runs):
         if not isinstance(values, list) or not 0 < len(values) <= len(_SEEDS):
             raise _no_numbers(path, position, column, repr(values))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balenas_core.benchmarks import gather
+from balenas_core.benchmarks import Series
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -68,23 +68,26 @@ def measurements(dataset: str, trial: Mapping[str, Any]) -> Iterator[Measurement
     yield from _split(
         dataset,
         "train",
-        gather(trial["train_acc1es"], steps),
-        gather(trial["train_losses"], steps),
+        _series(trial, "train_acc1es").gather(steps),
+        _series(trial, "train_losses").gather(steps),
     )
     if trial["train_times"]:
-        times = gather(trial["train_times"], steps)
+        times = _series(trial, "train_times").gather(steps)
         yield Measurement(dataset, "training_time", "s", True, float(times.sum()))
     for name in trial["eval_names"]:
         split = _SPLITS.get((dataset, name))
         if split is None:
             raise ValueError(f"it has an unknown split {name!r} of {dataset}")
         keys = _keys(name, epochs)
-        accuracy, loss = gather(trial["eval_acc1es"], keys), gather(trial["eval_losses"], keys)
+        accuracy, loss = (
+            _series(trial, "eval_acc1es").gather(keys),
+            _series(trial, "eval_losses").gather(keys),
+        )
         yield from _split(dataset, split, accuracy, loss)
         if (dataset, split) == ("cifar10-valid", "validation"):
             yield from _split("cifar10", split, accuracy, loss)
         if trial["eval_times"]:
-            seconds = gather(trial["eval_times"], keys)
+            seconds = _series(trial, "eval_times").gather(keys)
             yield Measurement(dataset, f"{split}_time", "s", True, float(seconds.mean()))
     yield from _costs(dataset, trial)
 
@@ -103,6 +106,13 @@ def _costs(dataset: str, trial: Mapping[str, Any]) -> Iterator[Measurement]:
     latency = [float(seconds) for seconds in trial["latency"] or ()]
     if latency and np.mean(latency) > 0:  # -1 stands for not measured
         yield Measurement(dataset, "latency", "s", True, float(np.mean(latency)))
+
+
+def _series(trial: Mapping[str, Any], name: str) -> Series:
+    found = trial[name]
+    if not isinstance(found, Series):
+        raise TypeError(f"{name} should be a dict and is {type(found).__name__}")
+    return found
 
 
 @cache

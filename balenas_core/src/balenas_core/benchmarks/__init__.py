@@ -1,0 +1,28 @@
+"""Files of benchmark results: one compact format, and readers of the formats in use.
+
+A space's plugin turns an official file into a ``Table`` once (``SearchSpace.import_benchmark``),
+``install_table`` keeps it, and the space's ``benchmark`` serves it from there. Nothing here runs
+code that a file holds.
+"""
+
+from balenas_core.benchmarks._cache import (
+    cache_folder as cache_folder,
+    install_table as install_table,
+    installed_table as installed_table,
+    table_path as table_path,
+)
+from balenas_core.benchmarks._plain_pickle import load_plain_pickle as load_plain_pickle
+from balenas_core.benchmarks._ranking import percentiles as percentiles, ranks as ranks
+from balenas_core.benchmarks._series import Series as Series
+from balenas_core.benchmarks._stream_pickle import (
+    PickleError as PickleError,
+    read_pickle as read_pickle,
+    read_pickles as read_pickles,
+)
+from balenas_core.benchmarks._table import Column as Column, Table as Table
+from balenas_core.benchmarks._tfrecord import (
+    crc32c as crc32c,
+    masked_crc32c as masked_crc32c,
+    read_tfrecords as read_tfrecords,
+)
+from balenas_core.benchmarks._torch_file import read_torch_file as read_torch_file

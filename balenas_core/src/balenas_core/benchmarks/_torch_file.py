@@ -1,0 +1,45 @@
+"""Files of ``torch.save``, read without torch."""
+
+from __future__ import annotations
+
+import zipfile
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from balenas_core.benchmarks._stream_pickle import PickleError, read_pickle, read_pickles
+
+_MAGIC: Final = 0x1950A86A20F9469CFC6C
+
+
+def read_torch_file(path: Path) -> Any:
+    """Read what ``torch.save`` wrote, in the zip format or the older one; tensors are skipped.
+
+    Raises:
+        PickleError: The file is neither, is damaged, or holds more than data.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        is_zip = file.read(4) == b"PK\x03\x04"
+    return _read_zip(path) if is_zip else _read_legacy(path)
+
+
+def _read_zip(path: Path) -> Any:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            found = [name for name in archive.namelist() if name.endswith("/data.pkl")]
+            if len(found) != 1:
+                raise PickleError("it is a zip file, but not one of torch.save")
+            with archive.open(found[0]) as file:
+                return read_pickle(file)
+    except zipfile.BadZipFile as error:
+        raise PickleError(f"it is truncated or damaged ({error})") from error
+
+
+def _read_legacy(path: Path) -> Any:
+    with path.open("rb") as file:
+        # Four pickles in a row: magic number, protocol, platform, and what was saved.
+        pickles = read_pickles(file)
+        if next(pickles) != _MAGIC:
+            raise PickleError("it is not a file of torch.save")
+        return next(islice(pickles, 2, None))
