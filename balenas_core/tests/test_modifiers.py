@@ -205,6 +205,13 @@ def test_no_draw_exceeds_a_limit_and_those_within_it_are_as_before():
     assert changed > 10
 
 
+def test_architectures_from_elsewhere_are_judged_by_the_limits_too():
+    limited = LimitedDistribution(_point(), ToySpace(), {"skip": 1})
+    assert limited.allows(ToySpace(), ToySpace().parse("skip-conv"))
+    assert not limited.allows(ToySpace(), ToySpace().parse("skip-skip"))
+    assert _point().allows(ToySpace(), ToySpace().parse("skip-skip"))
+
+
 def test_limits_hold_for_one_hot_weights_too():
     class OneHot(PointDistribution):
         def mean_weights(self):

@@ -13,7 +13,7 @@ from balenas_core._suggest import did_you_mean
 from balenas_core.config import EarlyStoppingConfig, PerturbationConfig
 from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.errors import UsageError
-from balenas_core.space import AnySpace, Decision, Weights
+from balenas_core.space import A, AnySpace, Decision, SearchSpace, Weights
 
 # Below every weight, zeros included.
 _STRUCK = -1.0
@@ -150,6 +150,10 @@ class LimitedDistribution(ArchitectureDistribution):
     def entropy(self) -> Tensor:
         """Return the distribution's entropy."""
         return self._distribution.entropy()
+
+    def allows(self, space: SearchSpace[A], architecture: A) -> bool:
+        """Whether an architecture keeps the limits."""
+        return not self._over_limits(space.one_hot(architecture))
 
     @torch.no_grad()
     def _within_limits(self, weights: Weights) -> Weights:

@@ -57,6 +57,11 @@ class ArchitectureDistribution(nn.Module, ABC):
         with torch.no_grad():
             return space.discretize(self.mean_weights())
 
+    def allows(self, space: SearchSpace[A], architecture: A) -> bool:
+        """Whether an architecture that was not drawn from here may be chosen; here any."""
+        del space, architecture
+        return True
+
     def regularizer(self) -> Tensor:
         """Return what an optimizer adds to the loss of every step, a scalar; here zero.
 

@@ -5,6 +5,8 @@ import pytest
 
 from balenas_core import Search, load_config
 from balenas_core.config import to_yaml
+from balenas_core.errors import SearchInterrupted
+from balenas_core.events import StepEnded
 from balenas_core.registry import default_registry
 
 NAMES = sorted(
@@ -78,8 +80,7 @@ def test_the_settings_are_those_of_the_papers():
     assert _config("sdarts-rs", space="darts").modifiers.perturbation.end == 0.3
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_every_preset_searches(name):
+def _small(name, **changes):
     flags = {
         "space": "nb201",
         "space.channels": 4,
@@ -87,13 +88,41 @@ def test_every_preset_searches(name):
         "training.epochs": 2,
         "training.batch_size": 256,
         "training.warmup_epochs": 0,
+        **changes,
     }
     settings = {"random": "evaluations", "evolution": "evaluations", "balenas-tf": "draws"}
     if name in settings:
         flags[f"selector.{settings[name]}"] = 3
     if name == "evolution":
         flags |= {"selector.population": 2, "selector.tournament": 1}
-    result = Search(_config(name, **flags)).run()
+    return _config(name, **flags)
+
+
+def _found(result):
+    metrics = [{k: v for k, v in m.items() if k != "seconds"} for m in result.metrics]
+    return str(result.architecture), result.validation_accuracy, metrics
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_preset_searches_and_goes_on_to_the_bit_after_an_interruption(name, tmp_path):
+    modifiers = {
+        "modifiers.curvature": {"iterations": 2, "samples": 1},
+        "modifiers.early_stopping": {"window": 1},
+        "modifiers.perturbation": {"start": 0.1},
+        "modifiers.limits": {"skip_connect": 2},
+    }
+    result = Search(_small(name, **modifiers)).run()
     assert len(result.metrics) == 2
-    assert {entry.dataset for entry in result.benchmark} >= {"cifar10"} or not result.benchmark
     assert 0 <= result.validation_accuracy <= 100
+    assert str(result.architecture).count("skip_connect") <= 2
+
+    def stop(event):
+        if isinstance(event, StepEnded) and (event.epoch, event.step) == (1, 1):
+            interrupted.request_stop()
+
+    output = tmp_path / "run"
+    interrupted = Search(_small(name, output=str(output), **modifiers), listeners=[stop])
+    with pytest.raises(SearchInterrupted):
+        interrupted.run()
+    resumed = Search.of_run(output).run(resume="must")
+    assert _found(resumed) == _found(result)

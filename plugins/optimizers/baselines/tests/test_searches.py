@@ -129,6 +129,40 @@ def test_evolution_takes_the_best_of_a_tournament_of_the_whole_population():
     assert len(set(parents)) == 1
 
 
+@pytest.mark.parametrize(
+    "selector",
+    [
+        RandomSearchSelector(RandomSearchOptions(evaluations=30, evaluate="benchmark")),
+        EvolutionSelector(EvolutionOptions(evaluations=30, evaluate="benchmark")),
+    ],
+)
+def test_limits_of_the_search_are_kept(selector):
+    class NoConvolution(PointDistribution):
+        def allows(self, space, architecture):
+            return "conv" not in architecture.operations
+
+    distribution = NoConvolution(
+        PointOptions(), decisions=ToySpace().decisions, generator=torch.Generator().manual_seed(0)
+    )
+    context = replace(_context(BenchmarkedSpace()), distribution=distribution)
+    selection = selector.select(context)
+    assert str(selection.chosen.architecture) == "skip-skip"
+    assert not any("conv" in str(c.architecture) for c in selection.candidates)
+
+
+def test_limits_that_nothing_keeps_are_refused():
+    class Nothing(PointDistribution):
+        def allows(self, space, architecture):
+            return False
+
+    distribution = Nothing(
+        PointOptions(), decisions=ToySpace().decisions, generator=torch.Generator().manual_seed(0)
+    )
+    context = replace(_context(), distribution=distribution)
+    with pytest.raises(UsageError, match="none of 10000 proposed architectures"):
+        RandomSearchSelector(RandomSearchOptions()).select(context)
+
+
 def test_a_space_without_a_benchmark_is_refused():
     selector = RandomSearchSelector(RandomSearchOptions(evaluate="benchmark"))
     with pytest.raises(UsageError, match="this search space has none installed"):

@@ -2,9 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from balenas_core import Architecture, Candidate, Selection, SelectionContext
 from balenas_core.errors import UsageError
 from balenas_optimizer_baselines._options import RandomSearchOptions
+
+_TRIES = 10_000
+
+
+def proposal(propose: Callable[[], Architecture], context: SelectionContext) -> Architecture:
+    """Return the first proposal that the limits of the search allow.
+
+    Raises:
+        UsageError: None of very many is allowed.
+    """
+    for _ in range(_TRIES):
+        architecture = propose()
+        if context.distribution.allows(context.space, architecture):
+            return architecture
+    raise UsageError(
+        f"none of {_TRIES} proposed architectures keeps modifiers.limits; raise the limits."
+    )
 
 
 class Evaluated:

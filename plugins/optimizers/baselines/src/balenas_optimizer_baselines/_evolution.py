@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 
 import torch
 
 from balenas_core import Architecture, Selection, SelectionContext, Selector
-from balenas_optimizer_baselines._evaluated import Evaluated
+from balenas_optimizer_baselines._evaluated import Evaluated, proposal
 from balenas_optimizer_baselines._options import EvolutionOptions
 
 
@@ -32,13 +33,24 @@ class EvolutionSelector(Selector):
         options = self._options
         evaluated = Evaluated(context, options)
         population: deque[tuple[Architecture, float]] = deque(maxlen=options.population)
+
+        def founder() -> Architecture:
+            architecture: Architecture = context.space.random(context.generator)
+            return architecture
+
+        def child() -> Architecture:
+            return self._child(population, context)
+
         for done in range(options.evaluations):
-            if done < options.population:
-                child = context.space.random(context.generator)
-            else:
-                order = torch.randperm(len(population), generator=context.generator)
-                rivals = [population[i] for i in order[: options.tournament].tolist()]
-                parent, _ = max(rivals, key=lambda rival: rival[1])
-                child = context.space.mutate(parent, context.generator)
-            population.append((child, evaluated(child)))
+            member = proposal(founder if done < options.population else child, context)
+            population.append((member, evaluated(member)))
         return evaluated.selection()
+
+    def _child(
+        self, population: Sequence[tuple[Architecture, float]], context: SelectionContext
+    ) -> Architecture:
+        order = torch.randperm(len(population), generator=context.generator)
+        rivals = [population[i] for i in order[: self._options.tournament].tolist()]
+        parent, _ = max(rivals, key=lambda rival: rival[1])
+        child: Architecture = context.space.mutate(parent, context.generator)
+        return child

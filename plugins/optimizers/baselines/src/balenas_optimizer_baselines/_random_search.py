@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from balenas_core import Selection, SelectionContext, Selector
-from balenas_optimizer_baselines._evaluated import Evaluated
+from balenas_optimizer_baselines._evaluated import Evaluated, proposal
 from balenas_optimizer_baselines._options import RandomSearchOptions
 
 
@@ -23,5 +23,5 @@ class RandomSearchSelector(Selector):
         """Return all that were drawn, best first."""
         evaluated = Evaluated(context, self._options)
         for _ in range(self._options.evaluations):
-            evaluated(context.space.random(context.generator))
+            evaluated(proposal(lambda: context.space.random(context.generator), context))
         return evaluated.selection()
