@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor, nn
 
+from balenas_core.description import count_multiply_adds
 from balenas_core.probing import layer_weights, preserved, score_or_worst
 from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_zerocost.options import ParamsOptions
@@ -74,31 +75,11 @@ class _scale_by:
 
 
 def flops(network: nn.Module, batch: Batch) -> float:
-    """Return the multiply-adds of convolutions and linear layers for one image.
+    """Return the multiply-adds for one image; see ``balenas_core.description``.
 
-    Each output value costs as many as weights feed it, and one more for a bias. Activations,
-    normalisations, pooling and additions are not counted.
-
-    References:
-        Dong and Yang, 2020, NAS-Bench-201 count in the same way, up to about 20 operations.
+    Only the shape of the batch's images is used.
     """
-    total = 0
-
-    def count(layer: nn.Module, _inputs: object, output: Tensor) -> None:
-        nonlocal total
-        weight = layer.weight
-        assert isinstance(weight, Tensor)
-        total += output.numel() * (weight[0].numel() + (layer.bias is not None))
-
-    with preserved(network), torch.no_grad():
-        network.eval()
-        for layer in network.modules():
-            if isinstance(layer, nn.Conv1d | nn.Conv2d | nn.Conv3d | nn.Linear):
-                layer.register_forward_hook(count)
-        images = batch.images[:1]
-        like = next(iter(network.parameters()), images)
-        network(images.to(like, copy=True))
-    return float(total)
+    return float(count_multiply_adds(network, tuple(batch.images.shape[1:])))
 
 
 def l2_norm(network: nn.Module) -> float:
