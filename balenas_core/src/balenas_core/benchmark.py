@@ -70,6 +70,10 @@ class Benchmark(ABC, Generic[A]):
         """Return the text form of the architecture at a position; None where it is not kept."""
         return None
 
+    def measured(self, dataset: str) -> tuple[str, ...]:
+        """Return the metrics and costs that are known on a dataset."""
+        return self.metrics + self.cost_names
+
     def unit(self, metric: str) -> str:
         """Return the unit of a metric or cost, empty where there is none."""
         return "" if metric in self.cost_names else "%"

