@@ -87,7 +87,7 @@ def test_sparse_gradients_are_refused(mc_samples):
         loss.backward()
         return loss
 
-    with pytest.raises(OptionError, match="dense and real.*sparse"):
+    with pytest.raises(OptionError, match=r"dense and real.*sparse"):
         optimizer.step(closure)
     torch.testing.assert_close(table.weight.detach(), before)
 
@@ -212,5 +212,5 @@ def test_a_generator_elsewhere_is_refused():
 def test_bad_schedules_are_refused():
     with pytest.raises(OptionError, match="`steps` must be at least 1; got 0"):
         LinearSchedule(0, 1.0, 2.0)
-    with pytest.raises(OptionError, match="got 0.0 and 1.0"):
+    with pytest.raises(OptionError, match=r"got 0\.0 and 1\.0"):
         LinearSchedule(5, 0.0, 1.0)
