@@ -16,6 +16,7 @@ from balenas_core.nn import (
     SeparableConvNorm,
     Source,
     edge_weights,
+    keeping_layout,
     relu_in_place,
     scaled_norm,
 )
@@ -173,6 +174,19 @@ def test_compact_indices_of_max_pooling_give_the_same_gradient(size):
     torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
     gradients = [torch.autograd.grad(p.square().sum(), x)[0] for p in (pooled, expected)]
     torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
+
+
+def test_gradient_of_a_sum_has_its_layout_and_exact_derivatives():
+    x = randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
+    strides = []
+    doubled = 2 * x
+    doubled.register_hook(lambda g: strides.append(g.stride()))
+    torch.cat([keeping_layout(doubled), x], dim=1).square().sum().backward()
+    assert strides == [x.stride()]
+    assert gradcheck(lambda x: keeping_layout(2 * x).sin(), (x,))
+    assert gradgradcheck(lambda x: keeping_layout(2 * x).sin(), (x,))
+    first = randn(2, 3, 4, 5).requires_grad_()
+    assert keeping_layout(first) is first
 
 
 def test_recomputed_keeps_nothing_between_and_has_exact_derivatives():

@@ -25,6 +25,7 @@ from balenas_core.nn._sharing import (
     NodeSum as NodeSum,
     SharingOperation as SharingOperation,
     Source as Source,
+    keeping_layout as keeping_layout,
     relu_in_place as relu_in_place,
     scaled_norm as scaled_norm,
 )

@@ -15,6 +15,7 @@ from balenas_core.nn import (
     Source,
     edge_weights,
     global_average,
+    keeping_layout,
     partition_of,
     preferred_memory,
 )
@@ -151,7 +152,7 @@ class DartsSupernet(Supernet):
         for cell in self.cells:
             assert isinstance(cell, SearchCell)
             older, younger = younger, cell(older, younger, rows[cell.kind])
-        logits: Tensor = self.classifier(global_average(younger))
+        logits: Tensor = self.classifier(global_average(keeping_layout(younger)))
         return logits
 
     def _rows(self, kind: str, weights: Weights) -> list[EdgeWeights]:
