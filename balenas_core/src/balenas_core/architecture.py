@@ -33,6 +33,17 @@ class Cell:
     outputs: tuple[str, ...]
     edges: tuple[Edge, ...]
 
+    @property
+    def heading(self) -> str:
+        """What stands above a drawing of the cell: its name as that of a cell."""
+        return self.name if self.name.endswith("cell") else f"{self.name} cell"
+
+    def _repr_svg_(self) -> str:
+        """Draw the cell in a notebook."""
+        from balenas_core.drawing import draw_cell
+
+        return draw_cell(self)
+
     def to_text(self) -> str:
         """Draw the cell, one line per operation.
 
@@ -50,7 +61,7 @@ class Cell:
         sources = max((len(e.source) for e in self.edges), default=1)
         operations = max((len(e.operation) for e in self.edges), default=1)
         arrow = sources + operations + 6  # column at which every bracket stands
-        lines = [self.name if self.name.endswith("cell") else f"{self.name} cell"]
+        lines = [self.heading]
         for node in self.nodes:
             incoming = [e for e in self.edges if e.target == node]
             if not incoming:
@@ -86,3 +97,9 @@ class Architecture(ABC):
     @abstractmethod
     def cells(self) -> tuple[Cell, ...]:
         """Return the cells as graphs."""
+
+    def _repr_svg_(self) -> str:
+        """Draw the cells in a notebook."""
+        from balenas_core.drawing import draw_architecture
+
+        return draw_architecture(self)
