@@ -1,0 +1,155 @@
+"""Searches killed by SIGKILL anywhere, and what they end in."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import threading
+import time
+import traceback
+import warnings
+
+import pytest
+import torch
+
+from balenas_core import Search
+
+pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+
+KILLS = 15  # in each of two tests; ten more come from outside
+_WRITERS = ("_atomic.py", "_checkpoint.py", "_lock.py", "_score_log.py", "run.py", "tempfile.py")
+
+
+def _is_write(frame):
+    return os.path.basename(frame.f_code.co_filename) in _WRITERS
+
+
+class _Counter:
+    """Counts calls and returns of Python and C functions, and ends the process at one."""
+
+    def __init__(self, limit=None, *, writes_only=False):
+        self.count = 0
+        self._limit = limit
+        self._writes_only = writes_only
+
+    def __call__(self, frame, event, arg):
+        if not self._writes_only or _is_write(frame):
+            self.count += 1
+            if self.count == self._limit:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _forked(job, *, after=None):
+    """Run ``job`` in a copy of this process; return its exit code, minus the signal if killed.
+
+    ``after`` seconds later it is killed from outside.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of fork, from Python 3.12 on
+        pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            job()
+            code = 0
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            sys.setprofile(None)
+            os._exit(code)
+    timer = None
+    if after is not None:
+        timer = threading.Timer(after, os.kill, (pid, signal.SIGKILL))
+        timer.start()
+    _, status = os.waitpid(pid, 0)
+    if timer is not None:
+        timer.cancel()
+    return os.waitstatus_to_exitcode(status)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch):
+    """Leave out what takes most of the time and matters to a killed machine alone, or to none."""
+    monkeypatch.setattr("os.fsync", lambda descriptor: None)
+    monkeypatch.setattr("balenas_core.environment.versions", dict)
+
+
+@pytest.fixture
+def search(registry, make, tmp_path):
+    """Return ``search(name, counter)``, a job that starts or resumes a run.
+
+    One search is made in this process, so that no child has to import what torch imports late.
+    """
+    Search(make(threads=1), registry=registry).run()
+
+    def job(name, counter=None):
+        def run():
+            torch.set_num_threads(1)
+            config = make(output=tmp_path / name)
+            search = Search(config, registry=registry)
+            if counter is not None:
+                sys.setprofile(counter)
+            search.run(resume="allow")
+            sys.setprofile(None)
+
+        return run
+
+    return job
+
+
+def _events(search, name, path, *, writes_only):
+    """Return how many events an uninterrupted search has."""
+    counter = _Counter(writes_only=writes_only)
+    job = search(name, counter)
+
+    def counted():
+        job()
+        path.write_text(str(counter.count))
+
+    assert _forked(counted) == 0
+    return int(path.read_text())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writes_only", [False, True], ids=["anywhere", "while writing"])
+def test_a_search_killed_at_random_points_ends_bit_identical(
+    search, tmp_path, the_outcome, same, writes_only
+):
+    total = _events(search, "whole", tmp_path / "count", writes_only=writes_only)
+    expected = the_outcome(tmp_path / "whole")
+    chance = random.Random(20240607)
+    kills = chains = 0
+    while kills < KILLS:
+        name = f"run{chains}"
+        chains += 1
+        while True:
+            limit = chance.randrange(1, total)
+            code = _forked(search(name, _Counter(limit, writes_only=writes_only)))
+            if code == 0:
+                break
+            assert code == -signal.SIGKILL
+            kills += 1
+        same(the_outcome(tmp_path / name), expected)
+        leftovers = [p.name for p in (tmp_path / name).rglob("*") if p.name.startswith(".")]
+        assert leftovers == []
+        assert not (tmp_path / name / "lock").exists()
+    assert kills >= KILLS
+
+
+@pytest.mark.slow
+def test_a_search_killed_from_outside_ends_bit_identical(search, tmp_path, the_outcome, same):
+    start = time.perf_counter()
+    assert _forked(search("whole")) == 0
+    total = time.perf_counter() - start
+    expected = the_outcome(tmp_path / "whole")
+    chance = random.Random(7)
+    kills = chains = 0
+    while kills < 10:
+        name = f"run{chains}"
+        chains += 1
+        while _forked(search(name), after=chance.uniform(0, total)) != 0:
+            kills += 1
+        same(the_outcome(tmp_path / name), expected)
+    assert chains >= 1
