@@ -65,6 +65,7 @@ class Table:
             without seeds), NaN where nothing was measured.
         curves: (dataset, metric) -> `architectures x seeds x epochs`-dim values of a column
             after every epoch.
+        extras: Further arrays that the space needs to use the table, by name.
 
     Raises:
         ValueError: Keys repeat, or shapes do not fit.
@@ -77,16 +78,20 @@ class Table:
         keys: Iterable[bytes],
         columns: Mapping[Column, NDArray[Any]],
         curves: Mapping[tuple[str, str], NDArray[Any]] | None = None,
+        extras: Mapping[str, NDArray[Any]] | None = None,
     ) -> None:
         self.space = space
         self.source = source
         self.keys: NDArray[np.bytes_] = np.asarray(list(keys), dtype=np.bytes_)
         self._columns = {(column.dataset, column.metric): column for column in columns}
         self._arrays: Mapping[str, NDArray[Any]] = {
-            f"column{n}": np.asarray(values) for n, values in enumerate(columns.values())
-        } | {f"curve{n}": np.asarray(values) for n, values in enumerate((curves or {}).values())}
+            **{f"column{n}": np.asarray(values) for n, values in enumerate(columns.values())},
+            **{f"curve{n}": np.asarray(v) for n, v in enumerate((curves or {}).values())},
+            **{f"extra_{name}": np.asarray(values) for name, values in (extras or {}).items()},
+        }
         self._places = {key: f"column{n}" for n, key in enumerate(self._columns)}
         self._curves = {key: f"curve{n}" for n, key in enumerate(curves or {})}
+        self._extras = tuple(extras or ())
         self._read: dict[tuple[str, str, int], NDArray[np.float64]] = {}
         if len(np.unique(self.keys)) != len(self.keys):
             raise ValueError("keys must differ; two architectures have the same")
@@ -173,9 +178,24 @@ class Table:
             raise DataError(f"{metric} of {dataset} has the seeds {column.seeds}; got {seed}.")
         return runs[:, column.seeds.index(seed)].copy()
 
+    def extra(self, name: str) -> NDArray[Any]:
+        """Return one of the further arrays.
+
+        Raises:
+            DataError: There is none of this name, or the file is damaged.
+        """
+        if name not in self._extras:
+            raise DataError(
+                f"{self.source} has no {name!r}; import it again with 'balenas bench import'."
+            )
+        return self._stored(f"extra_{name}").copy()
+
     def _array(self, name: str) -> NDArray[np.float64]:
+        return self._stored(name).astype(np.float64, copy=False)
+
+    def _stored(self, name: str) -> NDArray[Any]:
         try:
-            return np.asarray(self._arrays[name], dtype=np.float64)
+            return np.asarray(self._arrays[name])
         except _DAMAGE as error:
             raise _damaged(self.source, error) from error
 
@@ -188,11 +208,13 @@ class Table:
             "source": self.source,
             "columns": [asdict(column) for column in self.columns],
             "curves": [list(key) for key in self._curves],
+            "extras": list(self._extras),
         }
         arrays = {name: _narrowed(self._arrays[name]) for name in self._places.values()}
-        arrays |= {name: self._arrays[name] for name in self._curves.values()}
+        unchanged = [*self._curves.values(), *(f"extra_{name}" for name in self._extras)]
+        arrays |= {name: self._arrays[name] for name in unchanged}
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez_compressed(file, header=text, keys=self.keys, allow_pickle=False, **arrays)
+        np.savez_compressed(file, header=text, keys=self.keys, **arrays)
 
     @classmethod
     def open(cls, path: Path) -> Table:
@@ -229,8 +251,10 @@ class Table:
         table._columns = {(column.dataset, column.metric): column for column in columns}
         table._places = {key: f"column{n}" for n, key in enumerate(table._columns)}
         table._curves = {(d, m): f"curve{n}" for n, (d, m) in enumerate(header["curves"])}
+        table._extras = tuple(map(str, header["extras"]))
         table._arrays = arrays
-        missing = {*table._places.values(), *table._curves.values()} - set(arrays.files)
+        named = (f"extra_{name}" for name in table._extras)
+        missing = {*table._places.values(), *table._curves.values(), *named} - set(arrays.files)
         if missing:
             raise ValueError(f"it has no array {sorted(missing)[0]!r}")
         return table

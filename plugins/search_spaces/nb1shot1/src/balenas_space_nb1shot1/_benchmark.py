@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 from balenas_core.benchmark import Benchmark
 from balenas_core.errors import DataError
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture, position
+from balenas_space_nb1shot1._configurations import architecture_at
 from balenas_space_nb1shot1._topology import Topology
 
 _TEST_IMAGES_TIMES_RUNS: Final = 29_952
@@ -60,6 +61,10 @@ class NB1Shot1Benchmark(Benchmark[NB1Shot1Architecture]):
     def index(self, architecture: NB1Shot1Architecture) -> int:
         """Return the position of an architecture in ``values``."""
         return position(architecture, self.topology)
+
+    def text(self, index: int) -> str:
+        """Return the text form of the architecture at a position."""
+        return str(architecture_at(index, self.topology))
 
     @cached_property
     def _accuracies(self) -> NDArray[np.float64]:

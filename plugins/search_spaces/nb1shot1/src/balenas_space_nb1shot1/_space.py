@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Generator, Tensor, nn
 
+from balenas_core.benchmark import Benchmark
+from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb1shot1 import _architecture
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture, outside
 from balenas_space_nb1shot1._benchmark import NB1Shot1Benchmark
+from balenas_space_nb1shot1._imported import find_imported
 from balenas_space_nb1shot1._nb101 import to_nb101
 from balenas_space_nb1shot1._network import NB101Network
+from balenas_space_nb1shot1._official import read_official
 from balenas_space_nb1shot1._options import NB1Shot1Options
 from balenas_space_nb1shot1._supernet import (
     OPERATION_DECISION,
@@ -187,7 +192,19 @@ class NB1Shot1Space(SearchSpace[NB1Shot1Architecture]):
                 if len(set(own) - set(other)) == 1:
                     yield NB1Shot1Architecture(operations, (*parents[:k], other, *parents[k + 1 :]))
 
-    def benchmark(self) -> NB1Shot1Benchmark | None:
-        """Return NAS-Bench-101's results if the option ``benchmark_folder`` names them."""
+    def benchmark(self) -> Benchmark[NB1Shot1Architecture] | None:
+        """Return NAS-Bench-101's results: of ``benchmark_folder``, else the imported ones."""
         folder = self.options.benchmark_folder
-        return None if folder is None else NB1Shot1Benchmark(folder, self.topology)
+        if folder is not None:
+            return NB1Shot1Benchmark(folder, self.topology)
+        return find_imported(self.topology)
+
+    def import_benchmark(
+        self, source: Path, *, with_curves: bool = False, allow_missing: bool = False
+    ) -> Table:
+        """Convert NAS-Bench-101's official TFRecord file; it has no curves.
+
+        Raises:
+            DataError: It is missing, damaged, incomplete or of another format.
+        """
+        return read_official(source, allow_missing=allow_missing)
