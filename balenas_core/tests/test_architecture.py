@@ -50,3 +50,8 @@ def test_many_outputs_widen_nothing_but_their_line(name):
     lines = Cell("x", (name,), ("a",), ("a", "b", "c", "d", "e", "f"), edges).to_text().splitlines()
     assert lines[1].startswith(f"  {name} ── op ─")
     assert lines[-1].endswith("▶ output")
+
+
+def test_a_node_called_output_needs_no_line_to_the_output():
+    cell = Cell("cell", ("in",), ("output",), ("output",), (Edge("in", "output", "conv"),))
+    assert cell.to_text().splitlines() == ["cell", "  in ── conv ───▶ output"]

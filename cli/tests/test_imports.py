@@ -50,6 +50,7 @@ HELP = [
     "plugins --help",
     "plugins list --help",
     "plugins info --help",
+    "describe --help",
     "doctor --help",
     "version",
     "--version",

@@ -71,7 +71,8 @@ class Cell:
                 bracket = _bracket(position, len(incoming))
                 end = f"{bracket}─▶ {node}" if position == len(incoming) else bracket
                 lines.append(f"  {edge.source:<{sources}} ── {operation}{end}")
-        lines.append(f"  {', '.join(self.outputs) + ' ':─<{arrow}}──▶ output")
+        if self.outputs != ("output",):
+            lines.append(f"  {', '.join(self.outputs) + ' ':─<{arrow}}──▶ output")
         return "\n".join(lines)
 
 
