@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 import torch
 
@@ -14,12 +16,12 @@ DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
 
 class TestVadam(OptimizerConformance):
     plugin_name = "ngvi"
-    options = {"lr": 0.02}
+    options: ClassVar = {"lr": 0.02}
 
 
 class TestIvon(OptimizerConformance):
     plugin_name = "ngvi"
-    options = {"variant": "ivon", "mc_samples": 4, "antithetic": True}
+    options: ClassVar = {"variant": "ivon", "mc_samples": 4, "antithetic": True}
 
 
 def _pair(sigma=1.0, dataset_size=1000, **options):

@@ -125,9 +125,3 @@ def native_status() -> NativeStatus:
         cuda=cuda_name,
         cuda_reason=cuda_reason,
     )
-
-
-def status_text() -> str:
-    """Return ``native_status()`` in one line, for ``balenas doctor`` and ``plugins info``."""
-    status = native_status()
-    return f"cpu: {status.cpu} ({status.cpu_reason}); cuda: {status.cuda} ({status.cuda_reason})"
