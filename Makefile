@@ -6,7 +6,7 @@ PROJECTS := balenas_core cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/
 EDITABLE := $(foreach project,$(PROJECTS),-e ./$(project))
 MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard requirements/*.txt)
 
-.PHONY: help setup search test lint types check clean
+.PHONY: help setup search test test-slow lint types check clean
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -22,8 +22,11 @@ setup: $(VENV)/.installed  ## create the environment in .venv
 search: setup  ## set up, and search a cell on real images that ship with scikit-learn
 	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 10
 
-test: setup  ## set up, and run every test
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2
+test: setup  ## set up, and run every test that is not slow
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m "not slow"
+
+test-slow: setup  ## run the slow tests: wheels, native builds, planted bugs, killed searches
+	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m slow
 
 lint: setup  ## check style
 	$(BIN)/ruff check .
@@ -32,7 +35,7 @@ lint: setup  ## check style
 types: setup  ## check types
 	$(BIN)/mypy balenas_core/src cli/src $(wildcard plugins/*/*/src)
 
-check: lint types test  ## everything that CI runs
+check: lint types test test-slow  ## everything that CI runs
 
 clean:  ## remove the environment and every build product
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
