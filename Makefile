@@ -8,7 +8,7 @@ MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard
 
 .PHONY: help setup search test test-slow lint types check clean
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 $(VENV)/.installed: $(MANIFESTS)
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
