@@ -210,7 +210,9 @@ class Table:
             "curves": [list(key) for key in self._curves],
             "extras": list(self._extras),
         }
-        arrays = {name: _narrowed(self._arrays[name]) for name in self._places.values()}
+        arrays: dict[str, Any] = {
+            name: _narrowed(self._arrays[name]) for name in self._places.values()
+        }
         unchanged = [*self._curves.values(), *(f"extra_{name}" for name in self._extras)]
         arrays |= {name: self._arrays[name] for name in unchanged}
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
