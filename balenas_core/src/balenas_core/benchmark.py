@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -138,3 +139,20 @@ class Benchmark(ABC, Generic[A]):
             int(np.sum(~np.isnan(values))),
             is_cost,
         )
+
+    def entries(self, architecture: A) -> tuple[BenchmarkEntry, ...]:
+        """Look one architecture up on every dataset, by the first metric.
+
+        A dataset on which it was not measured is left out.
+
+        Raises:
+            DataError: The benchmark is damaged.
+        """
+        metric, found = self.metrics[0], []
+        for dataset in self.datasets:
+            if metric not in self.measured(dataset):
+                continue
+            self.values(dataset, metric)  # damage is an error, a gap is not
+            with contextlib.suppress(DataError):
+                found.append(self.query(architecture, dataset, metric))
+        return tuple(found)
