@@ -359,7 +359,8 @@ class Session:
         benchmark = self._components.space.benchmark()
         if benchmark is None:
             return ()
-        return tuple(benchmark.query(architecture, dataset) for dataset in benchmark.datasets)
+        entries: tuple[BenchmarkEntry, ...] = benchmark.entries(architecture)
+        return entries
 
 
 class _AtWeights(nn.Module):
