@@ -115,7 +115,8 @@ def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, 
     assert "Traceback" not in stderr
     last = stderr.splitlines()
     assert last[-1] == f"interrupted ({name})"
-    assert re.fullmatch(r"stopped after \d+ of 1000 epochs; run keeps .*checkpoint", last[-2])
+    assert last[-2] == "  balenas resume run"
+    assert re.fullmatch(r"stopped after \d+ of 1000 epochs; run keeps the state.*:", last[-3])
     run = tmp_path / "run"
     kept = {path.name for path in run.iterdir()}
     assert {"config.yaml", "environment.json", "metrics.jsonl"} <= kept

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from balenas_core import environment
+from balenas_core._flat import differences
 from balenas_core.config import SearchConfig, load_config
 from balenas_core.errors import ConfigChangedError, UsageError
 from balenas_core.registry import Registry
-from balenas_core.run import CONFIG, RunDirectory, holds_run
+from balenas_core.run import CONFIG, RunDirectory, check_holds_run, holds_run
 
 _log = logging.getLogger(__name__)
 
@@ -63,10 +64,7 @@ def stored_config(run: Path, registry: Registry) -> SearchConfig:
         UsageError: There is no run.
         ConfigError: The file is invalid by now.
     """
-    if not holds_run(run):
-        raise UsageError(
-            f"{run} holds no run: there is no {run / CONFIG}. 'balenas runs list' shows runs."
-        )
+    check_holds_run(run)
     config = load_config(run / CONFIG, registry=registry)
     return config.model_copy(update={"output": run})
 
@@ -79,7 +77,7 @@ def refuse_changes(run: Path, stored: Mapping[str, Any], config: Mapping[str, An
     """
     changes = [
         f"  {key}: {was} in the run, {now} now"
-        for key, was, now in differences(stored, config)
+        for key, (was, now) in differences((stored, config), absent="nothing").items()
         if not any(key == free or key.startswith(f"{free}.") for free in MAY_DIFFER)
     ]
     if changes:
@@ -88,33 +86,6 @@ def refuse_changes(run: Path, stored: Mapping[str, Any], config: Mapping[str, An
             f"run {run} was started with another configuration:\n{lines}\n"
             f"go on without these changes, or start a new run in another directory."
         )
-
-
-_ABSENT = "nothing"
-
-
-def differences(
-    first: Mapping[str, Any], second: Mapping[str, Any]
-) -> Iterator[tuple[str, Any, Any]]:
-    """Yield dotted key and both values wherever two configurations differ.
-
-    Example:
-        >>> list(differences({"a": {"b": 1, "c": 2}}, {"a": {"b": 1, "c": 3}}))
-        [('a.c', 2, 3)]
-    """
-    flat = [dict(_flat(config)) for config in (first, second)]
-    for key in dict.fromkeys((*flat[0], *flat[1])):
-        was, now = (values.get(key, _ABSENT) for values in flat)
-        if was != now:
-            yield key, was, now
-
-
-def _flat(value: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, item in value.items():
-        if isinstance(item, Mapping) and item:
-            yield from _flat(item, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", item
 
 
 def warn_of_other_versions(stored: Mapping[str, str]) -> None:

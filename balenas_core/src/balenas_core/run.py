@@ -222,6 +222,18 @@ def holds_run(path: Path) -> bool:
     return (path / CONFIG).is_file()
 
 
+def check_holds_run(path: Path) -> None:
+    """Check that there is a run to go on with.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not holds_run(path):
+        raise UsageError(
+            f"{path} holds no run: there is no {path / CONFIG}. 'balenas runs list' shows runs."
+        )
+
+
 def check_is_free(path: Path) -> None:
     """Check that a run can be made at ``path``.
 

@@ -122,7 +122,6 @@ class Search:
             OutputError: The run directory cannot be written; its last checkpoint is intact.
             SearchInterrupted: A stop was requested.
         """
-        self._is_stop_requested = False
         precision = Precision(_device(self.config.device), DTYPES[self.config.precision])
         run = existing_run(self.config, resume)
         if run is None and self.config.output is not None:
@@ -133,6 +132,7 @@ class Search:
                 return read_result(run.path, self.config, self._registry)
             return self._run(run, precision)
         finally:
+            self._is_stop_requested = False
             if run is not None:
                 run.release()
 

@@ -15,6 +15,7 @@ _MACHINE = "Machine"
 _CONFIG = "Configuration"
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON on stdout, and nothing else.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")]
 ConfigFile = Annotated[
     Path | None,
     typer.Argument(metavar="[CONFIG]", help="YAML or TOML file.", show_default=False),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from balenas_core.errors import DivergenceError
 from balenas_core.events import EpochEnded, Event, RunFinished, SearchStarted
 
 
@@ -14,24 +15,29 @@ class Record:
         self._run: Path | None = None
         self._epochs = self._done = 0
         self._is_finished = False
+        self.has_started = False
 
     def __call__(self, event: Event) -> None:
         """Take note of one event."""
         if isinstance(event, SearchStarted):
+            self.has_started = True
             self._run, self._epochs = event.run, event.epochs
+            self._done = event.epochs_done
         elif isinstance(event, EpochEnded):
             self._done = event.epoch + 1
         elif isinstance(event, RunFinished):
             self._is_finished = True
 
-    @property
-    def kept(self) -> str:
-        """One line on what the run directory keeps; empty if there is none."""
+    def kept(self, error: BaseException) -> list[str]:
+        """Return what the run directory keeps and how to go on, as lines; none if it is none."""
+        from balenas_cli._execute import resume_command
+
         if self._run is None:
-            return ""
+            return []
         if self._is_finished:
-            return f"the search is done; its result is in {self._run}"
-        return (
-            f"stopped after {self._done} of {self._epochs} epochs; {self._run} keeps the "
-            "configuration, the metrics and the last checkpoint"
-        )
+            return [f"the search is done; its result is in {self._run}"]
+        kept = f"stopped after {self._done} of {self._epochs} epochs; {self._run} keeps the state."
+        # From the same state on the same numbers follow: it would diverge again.
+        if isinstance(error, DivergenceError):
+            return [kept]
+        return [f"{kept} Go on with:", f"  {resume_command(self._run)}"]

@@ -9,8 +9,8 @@ import typer
 from balenas_cli import _options as options
 
 if TYPE_CHECKING:
+    from balenas_core._resume import Resume
     from balenas_core.config import SearchConfig
-    from balenas_core.result import SearchResult
 
 
 def search(
@@ -33,9 +33,15 @@ def search(
     preset: options.Preset = None,
     set_: options.Set = None,
     json: options.Json = False,
-    quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Show no progress, only the result.")
-    ] = False,
+    quiet: options.Quiet = False,
+    resume: Annotated[
+        str,
+        typer.Option(
+            "--resume",
+            metavar="never|allow|must",
+            help="Where --output holds a run: refuse it, go on with it, or insist on one.",
+        ),
+    ] = "never",
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the complete configuration and stop.")
     ] = False,
@@ -47,28 +53,34 @@ def search(
     """
     parameters = locals()
     from balenas_cli._console import print_json, print_text
+    from balenas_cli._execute import execute
     from balenas_cli._resolve import resolve
     from balenas_core.config import to_yaml
 
-    resolved = _with_output(resolve(config, parameters=parameters, overrides=set_, preset=preset))
+    resolved = resolve(config, parameters=parameters, overrides=set_, preset=preset)
+    how = _checked(resume)
+    if how == "never":
+        resolved = _with_output(resolved)
     if dry_run:
         if json:
             print_json(resolved.model_dump(mode="json"))
         else:
             print_text(to_yaml(resolved))
         return
-    result = _run(resolved, quiet=quiet or json)
-    if json:
-        from balenas_core.run import finite
+    execute(resolved, resume=how, quiet=quiet, json=json)
 
-        print_json(finite({**result.to_dict(), "run": str(result.run)}))
-        return
-    from balenas_cli._report import print_report
 
-    print_report(result)
-    again = _next_command(resolved, result)
-    if again is not None:
-        print_text(f"\nThe same search with another seed:\n  {again}")
+def _checked(resume: str) -> Resume:
+    from typing import get_args
+
+    from balenas_core._resume import Resume
+    from balenas_core.errors import UsageError
+
+    for choice in get_args(Resume):
+        if resume == choice:
+            chosen: Resume = choice
+            return chosen
+    raise UsageError(f"--resume must be never, allow or must (got {resume!r}).")
 
 
 def _with_output(config: SearchConfig) -> SearchConfig:
@@ -81,39 +93,3 @@ def _with_output(config: SearchConfig) -> SearchConfig:
     now = datetime.now().astimezone()
     output = default_output(config.space.name, config.optimizer.name, config.seed, now)
     return config.model_copy(update={"output": output})
-
-
-def _run(config: SearchConfig, *, quiet: bool) -> SearchResult:
-    import contextlib
-    import sys
-
-    from balenas_cli._console import stderr
-    from balenas_cli._progress import shown
-    from balenas_cli._record import Record
-
-    record = Record()
-    try:
-        # What a plugin or a library prints is no result.
-        with contextlib.redirect_stdout(sys.stderr), shown(stderr(), quiet=quiet) as progress:
-            from balenas_core.search import Search
-
-            return Search(config, listeners=[record, progress]).run()
-    except BaseException:
-        if record.kept:
-            stderr().print(record.kept, soft_wrap=True)
-        raise
-
-
-def _next_command(config: SearchConfig, result: SearchResult) -> str | None:
-    """Return the command that repeats the search with another seed."""
-    import shlex
-
-    from balenas_cli._output import free_path
-
-    if result.run is None:
-        return None
-    seed = config.seed + 1
-    name = result.run.name.removesuffix(f"-seed{config.seed}")
-    output = free_path(result.run.with_name(f"{name}-seed{seed}"))
-    arguments = [result.run / "config.yaml", "--seed", seed, "--output", output]
-    return shlex.join(["balenas", "search", *map(str, arguments)])

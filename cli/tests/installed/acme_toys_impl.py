@@ -37,10 +37,16 @@ class ToyAdam(ArchitectureOptimizer):
         return loss.item()
 
     def state_dict(self):
-        return self._adam.state_dict()
+        return {
+            "adam": self._adam.state_dict(),
+            "generator": self._generator.get_state(),
+            "steps": self._steps,
+        }
 
     def load_state_dict(self, state):
-        self._adam.load_state_dict(state)
+        self._adam.load_state_dict(state["adam"])
+        self._generator.set_state(state["generator"])
+        self._steps = state["steps"]
 
 
 class Params(Proxy):

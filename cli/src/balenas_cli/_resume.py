@@ -1,0 +1,44 @@
+"""``balenas resume``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from balenas_cli import _options as options
+from balenas_cli._run_names import complete_run, run_path
+
+
+def resume(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="RUN",
+            help="Run directory, or its name in runs/.",
+            autocompletion=complete_run,
+            show_default=False,
+        ),
+    ],
+    device: options.Device = None,
+    threads: options.Threads = None,
+    set_: options.Set = None,
+    json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Go on with a run that was interrupted, killed or failed.
+
+    It ends in the same result as if it had never stopped. Where it runs may change, and what
+    watches it: device, threads, trackers, executor, checkpoint, training.workers, data.root.
+    A run that is done is shown.
+    """
+    from balenas_cli._execute import execute
+    from balenas_cli._resolve import resolve
+    from balenas_core.run import CONFIG, check_holds_run
+
+    path = run_path(run)
+    check_holds_run(path)
+    parameters = {"device": device, "threads": threads, "output": str(path)}
+    config = resolve(path / CONFIG, parameters=parameters, overrides=set_)
+    execute(config, resume="must", quiet=quiet, json=json)

@@ -1,0 +1,172 @@
+"""Runs as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balenas_core._suggest import did_you_mean
+from balenas_core.errors import UsageError
+from balenas_core.runs import DONE, RUNNING, STATUSES, RunInfo, find_runs, size_of
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def matching(folder: Path, *, status: str | None, filters: Iterable[str]) -> list[RunInfo]:
+    """Return the runs in a folder that have a status and settings.
+
+    Raises:
+        UsageError: There is no such folder or status, or a filter is not KEY=VALUE.
+    """
+    if not folder.is_dir():
+        raise UsageError(
+            f"there is no folder {folder}; 'balenas search' makes it with the first run, or "
+            f"name another with --folder."
+        )
+    if status is not None and status not in STATUSES:
+        raise UsageError(f"--status must be one of {', '.join(STATUSES)} (got {status!r}).")
+    accepts = [_setting(text) for text in filters]
+    return [
+        run
+        for run in find_runs(folder)
+        if status in (None, run.status) and all(accept(run) for accept in accepts)
+    ]
+
+
+def _setting(text: str) -> Callable[[RunInfo], bool]:
+    key, equals, wanted = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--filter must be KEY=VALUE, such as space=nb201 (got {text!r}).")
+    return lambda run: _is(run.setting(key), wanted)
+
+
+def _is(value: Any, wanted: str) -> bool:
+    if isinstance(value, bool) or value is None:
+        return wanted == {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, int | float):
+        try:
+            return float(wanted) == value
+        except ValueError:
+            return False
+    return str(value) == wanted
+
+
+def sorted_by(runs: list[RunInfo], name: str | None, *, descending: bool) -> list[RunInfo]:
+    """Return runs in the order of a number, those without it last; by date for None.
+
+    Raises:
+        UsageError: No run has such a number.
+    """
+    if name is None:
+        return runs[::-1] if descending else runs
+    values = {run.path: run.values for run in runs}
+    known = sorted({key for one in values.values() for key in one})
+    if runs and name not in known:
+        raise UsageError(
+            f"no run has a number {name!r}.{did_you_mean(name, known)} Known: {', '.join(known)}."
+        )
+    having = [run for run in runs if name in values[run.path]]
+    having.sort(key=lambda run: values[run.path][name], reverse=descending)
+    return having + [run for run in runs if name not in values[run.path]]
+
+
+def listing(runs: Sequence[RunInfo], folder: Path, metric: str | None) -> str:
+    """Return one line of text for every run, under a heading.
+
+    Plain text: thousands of rows of a rich table take seconds.
+    """
+    if not runs:
+        return "no runs"
+    metrics = ["inherited_accuracy", *([metric] if metric else [])]
+    rows = [["run", "status", "space", "optimizer", "selector", "seed", "epochs", "accuracy"]]
+    rows[0] += metrics[1:]
+    for run in runs:
+        values = run.values
+        rows.append(
+            [
+                _name(run.path, folder),
+                run.status,
+                *(_text(run.setting(key)) for key in ("space", "optimizer", "selector", "seed")),
+                f"{run.epochs_done}/{_text(run.epochs)}",
+                *(f"{values[name]:.6g}" if name in values else "-" for name in metrics),
+            ]
+        )
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    first_number = len(rows[0]) - len(metrics)
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column >= first_number else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    )
+
+
+def _name(path: Path, folder: Path) -> str:
+    relative = path.relative_to(folder)
+    return str(path if relative == Path() else relative)
+
+
+def _text(value: Any) -> str:
+    return "-" if value is None else str(value)
+
+
+def plain(run: RunInfo) -> dict[str, Any]:
+    """Return everything about a run as plain data."""
+    return {
+        **run.to_dict(),
+        "holder": str(run.holder) if run.holder else None,
+        "metrics": dict(run.metrics),
+        "result": run.result,
+        "checkpoints": [path.name for path in _checkpoints(run)],
+        "bytes": size_of(run.path),
+    }
+
+
+def details(run: RunInfo) -> RenderableType:
+    """Return what is known of a run, for a terminal."""
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = {
+        "run": str(run.path),
+        "status": f"{run.status} ({run.holder})" if run.holder else run.status,
+        "because": run.message if run.status not in (DONE, RUNNING) else None,
+        "search": " + ".join(
+            _text(run.setting(key))
+            for key in ("space", "distribution", "optimizer", "selector", "data")
+        ),
+        "seed": _text(run.setting("seed")),
+        "epochs": f"{run.epochs_done} of {_text(run.epochs)}",
+        "started": run.created,
+        "changed": run.updated,
+        "architecture": (run.result or run.metrics).get("architecture"),
+        **{name: f"{value:.6g}" for name, value in run.values.items()},
+        "checkpoints": ", ".join(path.stem.rpartition("-")[0] for path in _checkpoints(run)),
+        "on disk": f"{size_of(run.path) / 2**20:.1f} MiB",
+    }
+    grid = Table.grid(padding=(0, 2))
+    for key, value in facts.items():
+        if value:
+            grid.add_row(Text(key, style="bold"), Text(value, overflow="fold"))
+    return grid
+
+
+def _checkpoints(run: RunInfo) -> list[Path]:
+    from balenas_core._checkpoint import Checkpoints
+    from balenas_core.run import CHECKPOINTS
+
+    return Checkpoints(run.path / CHECKPOINTS).paths()
+
+
+def next_step(run: RunInfo) -> str:
+    """Return what can be done with a run."""
+    from balenas_cli._execute import resume_command
+
+    if run.status == DONE:
+        return f"Its settings are in {run.path / 'config.yaml'}, all scores in result.json."
+    if run.status == RUNNING:
+        return "It is running."
+    return f"Go on with it:\n  {resume_command(run.path)}"
