@@ -4,7 +4,8 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
-from balenas_core._builtin import PointOptions, RandomChoiceOptions
+from balenas_core._builtin import PointOptions
+from balenas_core._selector_options import PoolOptions, RandomChoiceOptions
 from balenas_core.distributions import PointDistribution
 from balenas_core.proxy import Proxy
 from balenas_core.random import generator
@@ -62,7 +63,7 @@ def test_argmax_takes_the_largest_mean_weights():
 
 
 def test_ranking_puts_the_best_score_first():
-    selection = RankingSelector({"convs": _CountConvs()}, draws=50).select(_context())
+    selection = RankingSelector({"convs": _CountConvs()}, PoolOptions(draws=50)).select(_context())
     scores = [candidate.scores["convs"] for candidate in selection.candidates]
     assert scores == sorted(scores, reverse=True)
     assert str(selection.chosen.architecture) == "conv-conv"
@@ -70,7 +71,7 @@ def test_ranking_puts_the_best_score_first():
 
 
 def test_a_proxy_that_fails_or_returns_nan_ranks_the_candidate_last(caplog):
-    selection = RankingSelector({"fails": _Fails()}, draws=50).select(_context())
+    selection = RankingSelector({"fails": _Fails()}, PoolOptions(draws=50)).select(_context())
     scores = [candidate.scores["fails"] for candidate in selection.candidates]
     assert scores == [1.0] + [-math.inf] * 4
     assert "one convolution is one too many" in caplog.text
@@ -80,7 +81,7 @@ def test_ranking_reports_its_progress():
     context = _context()
     calls = []
     object.__setattr__(context, "report", lambda done, total: calls.append((done, total)))
-    RankingSelector({"convs": _CountConvs()}, draws=50).select(context)
+    RankingSelector({"convs": _CountConvs()}, PoolOptions(draws=50)).select(context)
     assert calls == [(i, 5) for i in range(6)]
 
 

@@ -6,6 +6,13 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from balenas_core._selector_options import (
+    BenchmarkOptions,
+    PerturbationSelectorOptions,
+    RandomChoiceOptions as RandomChoiceOptions,
+    SupernetOptions,
+    TrainOptions,
+)
 from balenas_core.options import PluginOptions
 from balenas_core.plugin import Plugin
 
@@ -76,12 +83,6 @@ class DirichletOptions(PluginOptions):
     anchor_scale: float = Field(default=1e-3, ge=0, description="Factor of that distance.")
 
 
-class RandomChoiceOptions(PluginOptions):
-    """Size of the pool that the random selector chooses from."""
-
-    draws: int = Field(default=64, ge=1, description="Architectures drawn.")
-
-
 gaussian = Plugin(
     kind="distribution",
     summary="Gaussian over logits with diagonal covariance (BaLeNAS)",
@@ -126,6 +127,38 @@ random_choice = Plugin(
     api_version=1,
     implementation="balenas_core.selectors:RandomSelector",
     options=RandomChoiceOptions,
+    provides=("stage",),
+)
+supernet = Plugin(
+    kind="selector",
+    summary="validation accuracy of draws with the weights they inherit from the supernet",
+    api_version=1,
+    implementation="balenas_core.selectors:SupernetSelector",
+    options=SupernetOptions,
+    provides=("stage",),
+)
+train = Plugin(
+    kind="selector",
+    summary="short training of draws by successive halving, under a budget of epochs",
+    api_version=1,
+    implementation="balenas_core.selectors:TrainSelector",
+    options=TrainOptions,
+    provides=("stage",),
+)
+benchmark = Plugin(
+    kind="selector",
+    summary="real results of draws in the space's benchmark: the oracle of regret studies",
+    api_version=1,
+    implementation="balenas_core.selectors:BenchmarkSelector",
+    options=BenchmarkOptions,
+    provides=("stage",),
+)
+perturbation = Plugin(
+    kind="selector",
+    summary="keeps in each slot the operation without which the supernet is worst (DARTS-PT)",
+    api_version=1,
+    implementation="balenas_core.selectors:PerturbationSelector",
+    options=PerturbationSelectorOptions,
 )
 local = Plugin(
     kind="executor",

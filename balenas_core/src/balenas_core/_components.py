@@ -8,14 +8,15 @@ from typing import Any
 
 import torch
 
-from balenas_core.config import PluginSection, RankingOptions, SearchConfig
+from balenas_core.config import PluginSection, RankingOptions, SearchConfig, StagedOptions
 from balenas_core.dataset import ImageDataset
 from balenas_core.distribution import ArchitectureDistribution
+from balenas_core.errors import PluginLoadError
 from balenas_core.optimizer import ArchitectureOptimizer
 from balenas_core.random import generator
 from balenas_core.registry import Registry
 from balenas_core.selection import Selector
-from balenas_core.selectors import RankingSelector
+from balenas_core.selectors import PoolSelector, RankingSelector, StagedSelector
 from balenas_core.space import AnySpace, Task
 from balenas_core.tracker import Tracker
 
@@ -76,10 +77,25 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
 
 def _build_selector(registry: Registry, section: PluginSection) -> Selector:
     options = section.options
+    if isinstance(options, StagedOptions):
+        stages = {name: _build_stage(registry, s) for name, s in options.stages.items()}
+        return StagedSelector(stages, options.survivors, options)
     if isinstance(options, RankingOptions):
         proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
-        return RankingSelector(proxies, draws=options.draws)
+        return RankingSelector(
+            proxies, options, aggregate=options.aggregate, weights=options.weights
+        )
     selector: Selector = _build(registry, "selector", section)
+    return selector
+
+
+def _build_stage(registry: Registry, section: PluginSection) -> PoolSelector:
+    selector = _build_selector(registry, section)
+    if not isinstance(selector, PoolSelector):
+        raise PluginLoadError(
+            f"selector {section.name!r} says that it can be a stage, but {type(selector).__name__} "
+            f"is no PoolSelector; derive it from balenas_core.selectors.PoolSelector."
+        )
     return selector
 
 

@@ -319,6 +319,9 @@ class Session:
             seed=derive_seed(self._config.seed, "candidates"),
             device=self._precision.device,
             report=self._report,
+            training_batches=lambda epoch: self._moved(self._train.iterate(epoch)),
+            validation_batches=lambda: self._moved(self._evaluation.iterate(0)),
+            is_supernet_trained=self._epochs > 0,
         )
         if self._run is not None:
             scores = self._run.open_scores(self._checkpoint)
@@ -349,6 +352,9 @@ class Session:
 
     def _accuracy(self, network: nn.Module) -> float:
         return accuracy(network, self._interruptible(self._evaluation.iterate(0)), self._precision)
+
+    def _moved(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return map(self._precision.move, self._interruptible(batches))
 
     def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:

@@ -13,7 +13,7 @@ from balenas_core.errors import OutputError
 from balenas_core.registry import Registry
 from balenas_core.result import SearchResult
 from balenas_core.run import METRICS, RESULT
-from balenas_core.selection import Candidate, Selection
+from balenas_core.selection import Candidate, Selection, Stage
 from balenas_core.space import AnySpace
 
 
@@ -34,7 +34,7 @@ def read_result(run: Path, config: SearchConfig, registry: Registry) -> SearchRe
             data = json.loads((run / RESULT).read_text(encoding="utf-8"))
             lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
         return SearchResult(
-            selection=Selection(tuple(_candidate(row, space) for row in data["candidates"])),
+            selection=_selection(data, space),
             validation_accuracy=data["validation_accuracy"],
             benchmark=tuple(_entry(row) for row in data["benchmark"]),
             metrics=tuple(json.loads(line) for line in lines),
@@ -48,6 +48,17 @@ def read_result(run: Path, config: SearchConfig, registry: Registry) -> SearchRe
         ) from error
 
 
+def _selection(data: dict[str, Any], space: AnySpace) -> Selection:
+    return Selection(
+        tuple(_candidate(row, space) for row in data["candidates"]),
+        keep=len(data.get("kept", [None])),
+        stages=tuple(
+            Stage(**{**row, "survivors": tuple(map(space.parse, row["survivors"]))})
+            for row in data.get("stages", ())
+        ),
+    )
+
+
 def _candidate(row: dict[str, Any], space: AnySpace) -> Candidate:
     scores = {
         # JSON has no infinity; a proxy that failed on a candidate scores minus infinity.
@@ -55,7 +66,12 @@ def _candidate(row: dict[str, Any], space: AnySpace) -> Candidate:
         for name, score in row["scores"].items()
     }
     return Candidate(
-        space.parse(row["architecture"]), row["rank"], scores, row["is_argmax"], row["draws"]
+        space.parse(row["architecture"]),
+        row["rank"],
+        scores,
+        row["is_argmax"],
+        row["draws"],
+        row.get("costs", {}),
     )
 
 

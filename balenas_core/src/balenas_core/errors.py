@@ -75,6 +75,10 @@ class DivergenceError(BalenasError):
     """A loss became non-finite; the last good state is kept."""
 
 
+class SelectionError(BalenasError):
+    """No candidate can be chosen; the message says why."""
+
+
 class SearchInterrupted(KeyboardInterrupt):
     """A search stopped because it was asked to; its run directory can be resumed.
 

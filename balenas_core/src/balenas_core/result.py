@@ -52,9 +52,25 @@ class SearchResult:
                     "scores": dict(candidate.scores),
                     "is_argmax": candidate.is_argmax,
                     "draws": candidate.draws,
+                    "costs": dict(candidate.costs),
                 }
                 for candidate in self.selection.candidates
             ],
+            "kept": [str(candidate.architecture) for candidate in self.selection.kept],
+            "stages": [
+                {
+                    "name": stage.name,
+                    "candidates": stage.candidates,
+                    "survivors": [str(architecture) for architecture in stage.survivors],
+                    "epochs": stage.epochs,
+                    "seconds": stage.seconds,
+                }
+                for stage in self.selection.stages
+            ],
+            "pareto": {
+                cost: [str(candidate.architecture) for candidate in front]
+                for cost, front in self.selection.pareto.items()
+            },
             "epochs": len(self.metrics),
             "final_metrics": dict(self.metrics[-1]) if self.metrics else None,
             "seconds": dict(self.seconds),

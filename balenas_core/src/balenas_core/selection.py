@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from torch import Generator, nn
@@ -25,6 +25,7 @@ class Candidate:
         scores: Score by proxy name; empty where nothing was scored.
         is_argmax: Whether it is the argmax of the distribution's mean.
         draws: How often it was drawn.
+        costs: ``params``, ``flops`` and ``latency`` (milliseconds), where limits ask for them.
     """
 
     architecture: Architecture
@@ -32,18 +33,74 @@ class Candidate:
     scores: Mapping[str, float]
     is_argmax: bool
     draws: int
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """What one stage of a staged selection did.
+
+    Args:
+        name: Its part of the selector's expression.
+        candidates: How many it ranked.
+        survivors: Those that went on to the next stage, best first.
+        epochs: Epochs of training that it took.
+        seconds: Time that it took, over all processes that worked on it.
+    """
+
+    name: str
+    candidates: int
+    survivors: tuple[Architecture, ...]
+    epochs: int
+    seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Ranked candidates, best first. The first is the choice."""
+    """Ranked candidates, best first. The first is the choice.
+
+    Args:
+        candidates: All that were considered.
+        keep: How many of the best are kept for what comes after the search.
+        stages: What each stage did, of a staged selection.
+    """
 
     candidates: tuple[Candidate, ...]
+    keep: int = 1
+    stages: tuple[Stage, ...] = ()
 
     @property
     def chosen(self) -> Candidate:
         """The best candidate."""
         return self.candidates[0]
+
+    @property
+    def kept(self) -> tuple[Candidate, ...]:
+        """The ``keep`` best candidates."""
+        return self.candidates[: self.keep]
+
+    @property
+    def pareto(self) -> dict[str, tuple[Candidate, ...]]:
+        """Cost -> candidates that no other beats in both rank and that cost, best rank first.
+
+        Example:
+            >>> costs = (5.0, 7.0, 3.0)
+            >>> candidates = (
+            ...     Candidate(None, rank, {}, False, 1, {"params": cost})
+            ...     for rank, cost in enumerate(costs, start=1)
+            ... )
+            >>> [c.rank for c in Selection(tuple(candidates)).pareto["params"]]
+            [1, 3]
+        """
+        return {cost: _front(self.candidates, cost) for cost in self.chosen.costs}
+
+
+def _front(candidates: tuple[Candidate, ...], cost: str) -> tuple[Candidate, ...]:
+    front: list[Candidate] = []
+    for candidate in candidates:
+        if not front or candidate.costs[cost] < front[-1].costs[cost]:
+            front.append(candidate)
+    return tuple(front)
 
 
 def _compute(key: str, compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
@@ -70,6 +127,11 @@ class SelectionContext:
         remember: ``remember(key, compute)`` returns ``compute()``, numbers by name, or what it
             returned for the same key before the search was interrupted and resumed. For what
             takes long, such as scores; ``compute`` must not draw from ``generator``.
+        training_batches: Batches of the training half in a given epoch, on the device, or None
+            where there is no such data. Another call ends the iteration before.
+        validation_batches: Batches of the validation half, on the device; None for ``batch``
+            alone. ``evaluate`` ends the iteration.
+        is_supernet_trained: Whether the supernet's weights were trained.
     """
 
     space: AnySpace
@@ -83,6 +145,9 @@ class SelectionContext:
     device: torch.device
     report: Callable[[int, int], None]
     remember: Callable[[str, Callable[[], Mapping[str, float]]], Mapping[str, float]] = _compute
+    training_batches: Callable[[int], Iterator[Batch]] | None = None
+    validation_batches: Callable[[], Iterator[Batch]] | None = None
+    is_supernet_trained: bool = True
 
 
 class Selector(ABC):

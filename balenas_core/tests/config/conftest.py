@@ -81,7 +81,7 @@ def registry() -> Registry:
         ),
         "free": plugin("optimizer"),
         "argmax": plugin("selector"),
-        "random": plugin("selector", options=DrawsOptions),
+        "random": plugin("selector", options=DrawsOptions, provides=("stage",)),
         "synflow": plugin("proxy", options=ProxyOptions),
         "naswot": plugin("proxy", options=ProxyOptions),
         "params": plugin("proxy"),

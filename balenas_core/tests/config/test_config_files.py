@@ -281,8 +281,8 @@ def test_the_dump_of_a_ranking_has_every_proxy_below_its_name(registry):
         base={"space": "plain", "optimizer": "ngvi", "selector": {"name": "naswot", "log": True}},
         registry=registry,
     )
-    assert config.model_dump(mode="json")["selector"] == {
-        "name": "naswot",
-        "draws": 64,
-        "proxies": {"naswot": {"batch_size": 32, "log": True}},
-    }
+    dumped = config.model_dump(mode="json")["selector"]
+    assert dumped["name"] == "naswot"
+    assert dumped["draws"] == 64
+    assert dumped["proxies"] == {"naswot": {"batch_size": 32, "log": True}}
+    assert "batch_size" not in dumped

@@ -296,7 +296,6 @@ class TestSelector:
             ("synflow+argmax", "selector: 'argmax' is a selector and stands alone"),
             ("synflow+", "selector: must be names joined by '+'"),
             ("synflow+synflow", "selector: names 'synflow' twice"),
-            ("synflow > naswot", "selector: stages ('>') are not supported yet"),
             ({"name": "synflow", "draws": 0}, "selector.draws: must be at least 1 (got 0)"),
             ({"name": "synflow", "draws": "3"}, "selector.draws: must be a whole number"),
             ({"name": "synflow", "lag": True}, "selector.lag: unknown key. Did you mean 'log'?"),

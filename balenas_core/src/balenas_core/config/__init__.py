@@ -18,5 +18,8 @@ from balenas_core.config._sections import PluginSection as PluginSection
 from balenas_core.config._selector import (
     RankingOptions as RankingOptions,
     parse_selector as parse_selector,
+    parse_stages as parse_stages,
+    resolve_selector as resolve_selector,
 )
+from balenas_core.config._stages import StagedOptions as StagedOptions
 from balenas_core.config._template import example_yaml as example_yaml

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from balenas_core.config._problems import Path, Problem
 from balenas_core.config._sections import PluginSection, find_plugin
 from balenas_core.config._selector import RankingOptions
+from balenas_core.config._stages import StagedOptions
 from balenas_core.errors import PluginLoadError
 from balenas_core.plugin import Plugin
 from balenas_core.registry import Registry
@@ -50,14 +51,22 @@ def _parts(config: SearchConfig, registry: Registry) -> Iterator[_Part]:
         ("executor", config.executor, ("executor",)),
         *(("tracker", t, ("trackers", i)) for i, t in enumerate(config.trackers)),
     ]
-    if isinstance(config.selector.options, RankingOptions):
-        proxies = config.selector.options.proxies.values()
-        sections += [("proxy", section, ("selector",)) for section in proxies]
-    else:
-        sections.append(("selector", config.selector, ("selector",)))
+    sections += [(kind, section, ("selector",)) for kind, section in _chooses(config.selector)]
     for kind, section, path in sections:
         _, plugin = find_plugin(kind, section.name, registry)
         yield _Part(kind, section.name, path, plugin)
+
+
+def _chooses(selector: PluginSection) -> Iterator[tuple[str, PluginSection]]:
+    """Yield the selector plugin, or every proxy and selector that an expression names."""
+    if isinstance(selector.options, StagedOptions):
+        for stage in selector.options.stages.values():
+            yield from _chooses(stage)
+    elif isinstance(selector.options, RankingOptions):
+        for proxy in selector.options.proxies.values():
+            yield "proxy", proxy
+    else:
+        yield "selector", selector
 
 
 def _message(part: _Part, partner: _Part, missing: list[str], registry: Registry) -> str:

@@ -11,9 +11,11 @@ from typing import Any
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
+from balenas_core._selector_options import PoolOptions
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._model import DEFAULT_DATASET, DEFAULT_EXECUTOR, SearchConfig
-from balenas_core.config._selector import DEFAULT_SELECTOR, RankingOptions
+from balenas_core.config._selector import DEFAULT_SELECTOR, RANKING_KEYS, RankingOptions
+from balenas_core.config._stages import STAGE, StagedOptions
 from balenas_core.errors import PluginLoadError
 from balenas_core.options import PluginOptions
 from balenas_core.plugin import Plugin
@@ -127,6 +129,10 @@ def _section(kind: str, registry: Registry, definitions: Schema) -> Schema:
         if len(proxies) > 1:
             branches.append(_ranking_branch(proxies, nested))
             branches.append({"type": "string", "pattern": _sum_pattern(proxies)})
+        stages = [one for one in usable if STAGE in one.plugin.provides]
+        if len(proxies) + len(stages) > 1:
+            branches.append(_staged_branch(stages, proxies, nested))
+            branches.append({"type": "string", "pattern": _staged_pattern(stages, proxies)})
     if not branches:
         return {"anyOf": [{"not": {}, "description": f"No {kind} is installed."}]}
     if bare:
@@ -168,9 +174,56 @@ def _ranking_branch(proxies: list[_Usable], nested: Mapping[str, Schema]) -> Sch
 
 
 def _ranking_properties(nested: Mapping[str, Schema]) -> Schema:
-    draws = RankingOptions.model_json_schema(schema_generator=_Generator)["properties"]["draws"]
     proxies = _mapping("Options of each proxy, by its name.", dict(nested), ())
-    return {"draws": draws, "proxies": proxies, **nested}
+    return {**_own_properties(RankingOptions, RANKING_KEYS), "proxies": proxies, **nested}
+
+
+def _staged_branch(
+    stages: list[_Usable], proxies: list[_Usable], nested: Mapping[str, Schema]
+) -> Schema:
+    """Stages joined by '>'; the options of each under its name, or under ``stages``."""
+    pool = tuple(PoolOptions.model_fields)
+    own = _own_properties(StagedOptions, (*pool, "survivors"))
+    loose = _own_properties(RankingOptions, ("aggregate", "weights"))
+    of_stage = {
+        one.name: _mapping(
+            one.plugin.summary,
+            {key: value for key, value in one.properties.items() if key not in pool},
+            (),
+        )
+        for one in stages
+    }
+    ranking = _mapping("A stage that ranks by proxies.", _ranking_properties(nested), ())
+    by_stage = {
+        "type": "object",
+        "description": "Options of each stage, by its part of the name.",
+        "properties": of_stage,
+        "additionalProperties": {"anyOf": [ranking, {"type": "null"}, *_proxy_options(proxies)]},
+    }
+    name = {"type": "string", "pattern": _staged_pattern(stages, proxies)}
+    return _mapping(
+        "Stages joined by '>': the best of each are ranked by the next.",
+        {"name": name, **own, **loose, "stages": by_stage, **nested, **of_stage},
+        ("name",),
+    )
+
+
+def _proxy_options(proxies: list[_Usable]) -> list[Schema]:
+    """Return schemas of a stage that is one proxy, whose options may stand loose."""
+    ranking = _own_properties(RankingOptions, RANKING_KEYS)
+    return [_mapping(one.plugin.summary, {**ranking, **one.properties}, ()) for one in proxies]
+
+
+def _own_properties(model: type[PluginOptions], keys: tuple[str, ...]) -> Schema:
+    properties = model.model_json_schema(schema_generator=_Generator)["properties"]
+    return {key: properties[key] for key in keys}
+
+
+def _staged_pattern(stages: list[_Usable], proxies: list[_Usable]) -> str:
+    alone = "|".join(re.escape(one.name) for one in (*stages, *proxies))
+    names = "|".join(re.escape(one.name) for one in proxies)
+    stage = rf"({alone}|({names})(\s*\+\s*({names}))+)" if proxies else f"({alone})"
+    return rf"^\s*{stage}(\s*>\s*{stage})+\s*$"
 
 
 def _sum_pattern(proxies: list[_Usable]) -> str:

@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Collection, Mapping
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, SerializationInfo, ValidationError, field_serializer
+from pydantic import (
+    Field,
+    SerializationInfo,
+    ValidationError,
+    field_serializer,
+    model_validator,
+)
 
+from balenas_core._selector_options import PoolOptions
 from balenas_core._suggest import did_you_mean
 from balenas_core.config._problems import (
     Path,
@@ -25,44 +32,59 @@ from balenas_core.config._sections import (
     split_name,
     validate_options,
 )
-from balenas_core.options import PluginOptions
 from balenas_core.plugin import Plugin
 from balenas_core.registry import PluginRef, Registry, normalize
 
 DEFAULT_SELECTOR = "argmax"
 
 
-class RankingOptions(PluginOptions):
+class RankingOptions(PoolOptions):
     """Options of a selection by proxies, such as ``synflow`` or ``synflow+naswot``."""
 
-    draws: int = Field(
-        default=64,
-        ge=1,
-        strict=True,
-        description="Architectures drawn from the distribution; the argmax of its mean joins them.",
+    aggregate: Literal["mean_rank", "log_rank", "weighted"] = Field(
+        default="mean_rank",
+        description="How several proxies become one order: by the mean of the ranks, by AZ-NAS's "
+        "sum of log(rank / n), or by the mean of the ranks weighted by 'weights'.",
+    )
+    weights: Mapping[str, Annotated[float, Field(ge=0, strict=True)]] = Field(
+        default_factory=dict,
+        description="Weight of each proxy for 'weighted'; 1 for those left out.",
     )
     proxies: Mapping[str, PluginSection] = Field(
         min_length=1, description="Options of each proxy, by its name."
     )
 
+    @model_validator(mode="after")
+    def _weights_fit(self) -> Self:
+        if self.weights and self.aggregate != "weighted":
+            fail([Problem(("weights",), f"needs aggregate: weighted (got {self.aggregate})")])
+        unknown = next((name for name in self.weights if name not in self.proxies), None)
+        if unknown is not None:
+            fail([Problem(("weights", unknown), unknown_key(unknown, list(self.proxies)))])
+        if self.weights and not any(self.weights.get(name, 1.0) for name in self.proxies):
+            fail([Problem(("weights",), "must have one that is greater than 0")])
+        return self
+
     @field_serializer("proxies")
     def _without_names(
         self, proxies: Mapping[str, PluginSection], info: SerializationInfo
     ) -> dict[str, Any]:
-        return {
-            name: {
-                key: value
-                for key, value in section.model_dump(mode=info.mode).items()
-                if key != "name"
-            }
-            for name, section in proxies.items()
-        }
+        return {name: _without(section, {"name"}, info) for name, section in proxies.items()}
+
+
+RANKING_KEYS = tuple(name for name in RankingOptions.model_fields if name != "proxies")
+"""Options of the ranking itself. An option of a lone proxy of the same name is written below it."""
+
+
+def _without(section: PluginSection, keys: Collection[str], info: SerializationInfo) -> Any:
+    values = section.model_dump(mode=info.mode)
+    return {key: value for key, value in values.items() if key not in keys}
 
 
 def parse_selector(text: str) -> tuple[str, ...]:
-    """Return the names in a selector expression.
+    """Return the names in a selector expression without stages.
 
-    One name is a selector or a proxy; ``a+b`` ranks by the mean of the ranks under each.
+    One name is a selector or a proxy; ``a+b`` combines the ranks under each.
 
     Raises:
         ValueError: The expression is not of this form.
@@ -71,21 +93,51 @@ def parse_selector(text: str) -> tuple[str, ...]:
         >>> parse_selector("synflow + naswot")
         ('synflow', 'naswot')
     """
-    if ">" in text:
-        raise ValueError(
-            f"stages ('>') are not supported yet (got {text!r}); join proxies with '+'"
-        )
-    names = tuple(name.strip() for name in text.split("+"))
-    if not all(names):
-        raise ValueError(f"must be names joined by '+', such as synflow+naswot (got {text!r})")
-    repeated = next((n for n in names if [*map(normalize, names)].count(normalize(n)) > 1), None)
-    if repeated is not None:
-        raise ValueError(f"names {repeated!r} twice (got {text!r})")
-    return names
+    stages = parse_stages(text)
+    if len(stages) > 1:
+        raise ValueError(f"must be one stage, without '>' (got {text!r})")
+    return stages[0]
+
+
+def parse_stages(text: str) -> tuple[tuple[str, ...], ...]:
+    """Return the names in each stage of a selector expression.
+
+    ``a+b > c > d`` is a ranking by proxies a and b, whose best are ranked by c, whose best are
+    ranked by d.
+
+    Raises:
+        ValueError: The expression is not of this form; the message names the place.
+
+    Example:
+        >>> parse_stages("synflow+jacov > supernet > train")
+        (('synflow', 'jacov'), ('supernet',), ('train',))
+    """
+    stages: list[tuple[str, ...]] = []
+    seen: set[str] = set()
+    position = 0
+    for stage in text.split(">"):
+        names = []
+        for part in stage.split("+"):
+            name = part.strip()
+            if not name:
+                form = "stages joined by '>'" if ">" in text else "names joined by '+'"
+                example = "synflow+naswot > supernet" if ">" in text else "synflow+naswot"
+                raise ValueError(
+                    f"must be {form}, such as {example}; expected a name at character "
+                    f"{position + len(part) + 1} (got {text!r})"
+                )
+            if normalize(name) in seen:
+                where = position + part.index(name) + 1
+                raise ValueError(f"names {name!r} twice, again at character {where} (got {text!r})")
+            seen.add(normalize(name))
+            names.append(name)
+            position += len(part) + 1
+        stages.append(tuple(names))
+    return tuple(stages)
 
 
 def resolve_selector(value: Any, registry: Registry) -> PluginSection:
-    """Return the section of a selector plugin or of a ranking by proxies.
+    """Return the section of a selector plugin, of a ranking by proxies or of stages.
 
     A name that is both a selector and a proxy means the selector.
 
@@ -96,9 +148,25 @@ def resolve_selector(value: Any, registry: Registry) -> PluginSection:
         return _checked(value, registry)
     text, options = split_name("selector", value, registry, default=DEFAULT_SELECTOR)
     try:
-        names = parse_selector(text)
+        stages = parse_stages(text)
     except ValueError as error:
         fail([Problem(("name",), str(error))])
+    if len(stages) > 1:
+        # Stages are made of what this module resolves.
+        from balenas_core.config._stages import resolve_stages
+
+        return resolve_stages(stages, options, registry)
+    return resolve_stage(stages[0], options, registry)
+
+
+def resolve_stage(
+    names: tuple[str, ...], options: Mapping[str, Any], registry: Registry
+) -> PluginSection:
+    """Return the section of a selector plugin or of a ranking by proxies.
+
+    Raises:
+        ValidationError: With packed problems.
+    """
     if len(names) == 1 and registry.has("selector", names[0]):
         return resolve_section("selector", {**options, "name": names[0]}, registry)
     proxies = _find_proxies(names, registry)
@@ -189,7 +257,7 @@ def _sort_options(
     ranking: dict[str, Any] = {}
     lone = next(iter(proxies)) if len(proxies) == 1 else None
     for key, value in options.items():
-        if key == "draws":
+        if key in RANKING_KEYS:
             ranking[key] = value
         elif key == "proxies":
             if not isinstance(value, Mapping):
@@ -246,10 +314,16 @@ def _stray(key: str, proxies: _Proxies) -> str:
     ]
     if owners:
         return f"belongs to a proxy; write it as {owners[0]}.{key}"
-    return unknown_key(key, ["draws", "proxies", *proxies])
+    return unknown_key(key, [*RANKING_KEYS, "proxies", *proxies])
 
 
 def _checked(section: PluginSection, registry: Registry) -> PluginSection:
+    from balenas_core.config._stages import StagedOptions
+
+    if isinstance(section.options, StagedOptions):
+        for stage in section.options.stages.values():
+            _checked(stage, registry)
+        return section
     if not isinstance(section.options, RankingOptions):
         return resolve_section("selector", section, registry)
     for proxy in section.options.proxies.values():

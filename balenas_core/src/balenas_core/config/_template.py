@@ -9,12 +9,12 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from balenas_core.config._checkpoint import CheckpointConfig
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._load import load_config
 from balenas_core.config._model import SearchConfig
 from balenas_core.config._sections import PluginSection
 from balenas_core.config._selector import RankingOptions
+from balenas_core.config._stages import StagedOptions
 from balenas_core.config._yaml import dump_yaml
 from balenas_core.errors import PluginLoadError
 from balenas_core.registry import Registry, default_registry
@@ -87,29 +87,59 @@ def _section(
         yield from _entry(key, section.name)
         return
     yield f"{key}:"
-    if isinstance(section.options, RankingOptions):
-        yield from _ranking(section.options, values, registry)
+    if isinstance(section.options, RankingOptions | StagedOptions):
+        yield from _entry("name", section.name, _INDENT)
+        expression = _stages if isinstance(section.options, StagedOptions) else _ranking
+        yield from expression(section.options, values, registry, _INDENT)
         return
     yield from _comment(registry.find(kind, section.name).load().summary, _INDENT)
     yield from _entry("name", section.name, _INDENT)
     yield from _mapping(type(section.options), values)
 
 
-def _ranking(options: RankingOptions, values: dict[str, Any], registry: Registry) -> Iterator[str]:
-    yield from _entry("name", values["name"], _INDENT)
-    fields = RankingOptions.model_fields
-    yield from _comment(_explanation(fields["draws"]), _INDENT)
-    yield from _entry("draws", values["draws"], _INDENT)
-    yield from _comment(_explanation(fields["proxies"]), _INDENT)
-    yield f"{_INDENT}proxies:"
+def _ranking(
+    options: Any, values: Mapping[str, Any], registry: Registry, indent: str
+) -> Iterator[str]:
+    yield from _mapping(RankingOptions, _except(values, "proxies"), indent)
+    yield from _comment(_explanation(RankingOptions.model_fields["proxies"]), indent)
+    yield f"{indent}proxies:"
     for name, section in options.proxies.items():
-        summary = registry.find("proxy", section.name).load().summary
-        yield from _comment(summary, 2 * _INDENT)
-        if section.options is None or not values["proxies"][name]:
-            yield from _entry(name, {}, 2 * _INDENT)
-            continue
-        yield from _entry_head(name, 2 * _INDENT)
-        yield from _mapping(type(section.options), values["proxies"][name], 3 * _INDENT)
+        yield from _part("proxy", name, section, values["proxies"][name], registry, indent)
+
+
+def _stages(
+    options: Any, values: Mapping[str, Any], registry: Registry, indent: str
+) -> Iterator[str]:
+    yield from _mapping(StagedOptions, _except(values, "stages"), indent)
+    yield from _comment(_explanation(StagedOptions.model_fields["stages"]), indent)
+    yield f"{indent}stages:"
+    for name, section in options.stages.items():
+        inner = values["stages"][name]
+        if isinstance(section.options, RankingOptions):
+            yield from _entry_head(name, indent + _INDENT)
+            yield from _ranking(section.options, inner, registry, indent + 2 * _INDENT)
+        else:
+            yield from _part("selector", name, section, inner, registry, indent)
+
+
+def _part(
+    kind: str,
+    name: str,
+    section: PluginSection,
+    values: Mapping[str, Any],
+    registry: Registry,
+    indent: str,
+) -> Iterator[str]:
+    yield from _comment(registry.find(kind, section.name).load().summary, indent + _INDENT)
+    if section.options is None or not values:
+        yield from _entry(name, {}, indent + _INDENT)
+        return
+    yield from _entry_head(name, indent + _INDENT)
+    yield from _mapping(type(section.options), values, indent + 2 * _INDENT)
+
+
+def _except(values: Mapping[str, Any], key: str) -> dict[str, Any]:
+    return {name: value for name, value in values.items() if name not in (key, "name")}
 
 
 def _mapping(

@@ -1,9 +1,28 @@
 """Selectors that come with the core."""
 
-from balenas_core.selectors._argmax import ArgmaxSelector as ArgmaxSelector
-from balenas_core.selectors._draws import Draw as Draw, distinct_draws as distinct_draws
-from balenas_core.selectors._random import RandomSelector as RandomSelector
-from balenas_core.selectors._ranking import (
-    RankingSelector as RankingSelector,
+from balenas_core.selectors._aggregate import (
+    Aggregate as Aggregate,
+    combined as combined,
+    descending_ranks as descending_ranks,
+    log_rank_sums as log_rank_sums,
     mean_ranks as mean_ranks,
+    weighted_ranks as weighted_ranks,
+)
+from balenas_core.selectors._argmax import ArgmaxSelector as ArgmaxSelector
+from balenas_core.selectors._benchmark import BenchmarkSelector as BenchmarkSelector
+from balenas_core.selectors._draws import Draw as Draw, distinct_draws as distinct_draws
+from balenas_core.selectors._perturbation import PerturbationSelector as PerturbationSelector
+from balenas_core.selectors._pool import (
+    PoolSelector as PoolSelector,
+    Ranking as Ranking,
+    best_first as best_first,
+)
+from balenas_core.selectors._random import RandomSelector as RandomSelector
+from balenas_core.selectors._ranking import RankingSelector as RankingSelector
+from balenas_core.selectors._staged import StagedSelector as StagedSelector
+from balenas_core.selectors._supernet import SupernetSelector as SupernetSelector
+from balenas_core.selectors._train import (
+    Rung as Rung,
+    TrainSelector as TrainSelector,
+    rungs as rungs,
 )

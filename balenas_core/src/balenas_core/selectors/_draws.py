@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from balenas_core.architecture import Architecture
 from balenas_core.selection import SelectionContext
@@ -10,11 +11,17 @@ from balenas_core.selection import SelectionContext
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A distinct architecture of the pool, and how often it was drawn."""
+    """A distinct architecture of the pool, how often it was drawn, and what it costs."""
 
     architecture: Architecture
     count: int
     is_argmax: bool
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    @property
+    def tie_break(self) -> tuple[bool, int, str]:
+        """What orders candidates of equal score: the argmax, then the most drawn, then text."""
+        return not self.is_argmax, -self.count, str(self.architecture)
 
 
 def distinct_draws(context: SelectionContext, draws: int) -> list[Draw]:

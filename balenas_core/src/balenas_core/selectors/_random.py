@@ -2,26 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 
-from balenas_core._builtin import RandomChoiceOptions
-from balenas_core.selection import Candidate, Selection, SelectionContext, Selector
-from balenas_core.selectors._draws import distinct_draws
+from balenas_core._selector_options import PoolOptions, RandomChoiceOptions
+from balenas_core.selection import SelectionContext
+from balenas_core.selectors._draws import Draw
+from balenas_core.selectors._pool import PoolSelector, Ranking
 
 
-class RandomSelector(Selector):
+class RandomSelector(PoolSelector):
     """Puts the pool that a proxy would rank into a random order."""
 
     def __init__(self, options: RandomChoiceOptions) -> None:
         self._options = options
 
-    def select(self, context: SelectionContext) -> Selection:
-        """Return the pool, shuffled."""
-        pool = distinct_draws(context, self._options.draws)
+    @property
+    def pool_options(self) -> PoolOptions:
+        """How the pool is drawn."""
+        return self._options
+
+    def rank(self, pool: Sequence[Draw], context: SelectionContext) -> Ranking:
+        """Shuffle the pool."""
         order = torch.randperm(len(pool), generator=context.generator).tolist()
-        return Selection(
-            tuple(
-                Candidate(pool[i].architecture, rank, {}, pool[i].is_argmax, pool[i].count)
-                for rank, i in enumerate(order, start=1)
-            )
-        )
+        return Ranking(order, [{} for _ in pool])

@@ -6,93 +6,138 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 
-import numpy as np
-from torch import nn
-
+from balenas_core._selector_options import PoolOptions
+from balenas_core.errors import SelectionError
 from balenas_core.proxy import Proxy
 from balenas_core.random import seeded
-from balenas_core.selection import Candidate, Selection, SelectionContext, Selector
-from balenas_core.selectors._draws import Draw, distinct_draws
+from balenas_core.scoring import ProxyScores, score_network
+from balenas_core.selection import SelectionContext
+from balenas_core.selectors._aggregate import Aggregate, combined
+from balenas_core.selectors._draws import Draw
+from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
 
 _log = logging.getLogger(__name__)
 
 
-class RankingSelector(Selector):
-    """Draws candidates and ranks them by the mean of their ranks under each proxy.
+class RankingSelector(PoolSelector):
+    """Draws candidates and ranks them by proxies.
 
     Every candidate's network starts from the same seed. A proxy that raises on a candidate is
     reported, and the candidate scores ``-inf`` under it.
 
     Args:
         proxies: Proxy by name.
-        draws: Number of architectures drawn; the argmax of the mean always joins them.
+        pool: How the pool is drawn, and the limits of a choice.
+        aggregate: How several proxies become one order; see ``combined``.
+        weights: Weight by proxy, for ``aggregate="weighted"``.
 
     References:
         Zhang et al. 2022, "BaLeNAS", CVPR, section 4.3 (BaLeNAS-TF).
     """
 
-    def __init__(self, proxies: Mapping[str, Proxy], *, draws: int) -> None:
+    def __init__(
+        self,
+        proxies: Mapping[str, Proxy],
+        pool: PoolOptions | None = None,
+        *,
+        aggregate: Aggregate = "mean_rank",
+        weights: Mapping[str, float] | None = None,
+    ) -> None:
         self._proxies = dict(proxies)
-        self._draws = draws
+        self._pool = pool or PoolOptions()
+        self._aggregate: Aggregate = aggregate
+        self._weights = weights
 
-    def select(self, context: SelectionContext) -> Selection:
-        """Score every distinct draw and rank them, best first."""
-        pool = distinct_draws(context, self._draws)
+    @property
+    def pool_options(self) -> PoolOptions:
+        """How the pool is drawn."""
+        return self._pool
+
+    def rank(self, pool: Sequence[Draw], context: SelectionContext) -> Ranking:
+        """Score every candidate and combine the ranks.
+
+        Raises:
+            SelectionError: Every proxy failed on every candidate.
+        """
+        failures = _Failures(len(pool))
         table: list[Mapping[str, float]] = []
         for done, draw in enumerate(pool):
             context.report(done, len(pool))
-            table.append(self._remembered_scores(draw, context))
+            table.append(self._remembered_scores(draw, context, failures))
         context.report(len(pool), len(pool))
-        columns = [[row[name] for row in table] for name in self._proxies]
-        ranks = mean_ranks(columns)
-        order = sorted(range(len(pool)), key=lambda i: (ranks[i], *_tie_break(pool[i])))
-        return Selection(
-            tuple(
-                Candidate(pool[i].architecture, rank, table[i], pool[i].is_argmax, pool[i].count)
-                for rank, i in enumerate(order, start=1)
-            )
-        )
+        failures.report()
+        columns = {name: [row[name] for row in table] for name in self._proxies}
+        values = combined(columns, self._aggregate, self._weights)
+        return Ranking(best_first(pool, values), table)
 
-    def _remembered_scores(self, draw: Draw, context: SelectionContext) -> Mapping[str, float]:
-        return context.remember(str(draw.architecture), lambda: self._scores(draw, context))
+    def _remembered_scores(
+        self, draw: Draw, context: SelectionContext, failures: _Failures
+    ) -> Mapping[str, float]:
+        def compute() -> Mapping[str, float]:
+            found = self._scores(draw, context)
+            failures.add(draw, found)
+            if len(found.errors) == len(self._proxies):
+                # Not remembered: a search that goes on must fail, or succeed, by its own reasons.
+                raise _NoScore
+            return found.scores
 
-    def _scores(self, draw: Draw, context: SelectionContext) -> dict[str, float]:
+        try:
+            return context.remember(str(draw.architecture), compute)
+        except _NoScore:
+            return dict.fromkeys(self._proxies, -math.inf)
+
+    def _scores(self, draw: Draw, context: SelectionContext) -> ProxyScores:
         with seeded(context.seed):
             network = context.space.network(draw.architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
-        return {
-            name: _score(name, proxy, network, draw, context)
-            for name, proxy in self._proxies.items()
-        }
+        return score_network(network, context.batch, self._proxies, seed=context.seed)
 
 
-def _score(
-    name: str, proxy: Proxy, network: nn.Module, draw: Draw, context: SelectionContext
-) -> float:
-    try:
-        with seeded(context.seed):
-            score = float(proxy.score(network, context.batch))
-    except Exception as error:  # one candidate must not end a search of hours
-        _log.warning("proxy %r failed on %s: %s", name, draw.architecture, error, exc_info=True)
-        return -math.inf
-    return -math.inf if math.isnan(score) else score
+class _NoScore(Exception):
+    """Every proxy failed on a candidate."""
 
 
-def mean_ranks(columns: Sequence[Sequence[float]]) -> list[float]:
-    """Return the mean over columns of each row's rank; 1 is the largest, ties share a rank.
+class _Failures:
+    """Counts the candidates on which proxies failed, and keeps the first cause of each."""
 
-    Example:
-        >>> mean_ranks([[0.5, 0.9, 0.5], [3.0, 2.0, 1.0]])
-        [1.75, 1.5, 2.75]
-    """
-    ranks = []
-    for column in columns:
-        values = np.asarray(column, dtype=np.float64)
-        above = (values[None, :] > values[:, None]).sum(axis=1)
-        equal = (values[None, :] == values[:, None]).sum(axis=1)
-        ranks.append(above + (equal + 1) / 2)
-    return [float(rank) for rank in np.mean(ranks, axis=0)]
+    def __init__(self, candidates: int) -> None:
+        self._candidates = candidates
+        self._counts: dict[str, int] = {}
+        self._first: dict[str, Exception] = {}
+        self._without_score = 0
+
+    def add(self, draw: Draw, found: ProxyScores) -> None:
+        for name, error in found.errors.items():
+            self._counts[name] = self._counts.get(name, 0) + 1
+            if name not in self._first:
+                self._first[name] = error
+                _log.warning("proxy %r failed on %s: %s", name, draw.architecture, _cause(error))
+                _log.debug("where it failed", exc_info=error)
+        self._without_score += len(found.errors) == len(found.scores)
+
+    def report(self) -> None:
+        """Say how often each proxy failed.
+
+        Raises:
+            SelectionError: No candidate has a score of any proxy.
+        """
+        if self._without_score == self._candidates:
+            causes = "; ".join(
+                f"proxy {name!r} failed with {_cause(error)}" for name, error in self._first.items()
+            )
+            raise SelectionError(
+                f"nothing to rank the {self._candidates} candidates by: {causes}. Choose another "
+                f"proxy with --selector, or 'argmax' for the search's own choice."
+            ) from next(iter(self._first.values()))
+        for name, count in self._counts.items():
+            if count > 1:
+                _log.warning(
+                    "proxy %r failed on %d of %d candidates, which rank last under it",
+                    name,
+                    count,
+                    self._candidates,
+                )
 
 
-def _tie_break(draw: Draw) -> tuple[bool, int, str]:
-    return not draw.is_argmax, -draw.count, str(draw.architecture)
+def _cause(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

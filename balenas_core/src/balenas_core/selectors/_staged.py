@@ -1,0 +1,108 @@
+"""Selection in stages: cheap rankings first, costly ones for the few that are left."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+from balenas_core._selector_options import PoolOptions
+from balenas_core.selection import SelectionContext, Stage
+from balenas_core.selectors._draws import Draw
+from balenas_core.selectors._pool import PoolSelector, Ranking
+
+_SECONDS = "seconds"
+
+
+class StagedSelector(PoolSelector):
+    """Ranks the pool by the first stage, its best by the second, and so on.
+
+    Who comes further ranks better; among those who left at the same stage, its order counts.
+    Proxies order a space well and its top badly, so that a short list by proxies followed by
+    trained accuracy costs little and chooses better than either alone.
+
+    Args:
+        stages: Selector by its part of the expression.
+        survivors: How many go on from each stage but the last.
+        pool: How the pool is drawn, and the limits of a choice.
+    """
+
+    def __init__(
+        self,
+        stages: Mapping[str, PoolSelector],
+        survivors: Sequence[int],
+        pool: PoolOptions | None = None,
+    ) -> None:
+        if len(survivors) != len(stages) - 1:
+            raise ValueError(
+                f"survivors must be one number for each stage but the last, {len(stages) - 1}; "
+                f"got {len(survivors)}"
+            )
+        self._stages = dict(stages)
+        self._survivors = (*survivors, 1)
+        self._pool = pool or PoolOptions()
+
+    @property
+    def pool_options(self) -> PoolOptions:
+        """How the pool is drawn."""
+        return self._pool
+
+    def rank(self, pool: Sequence[Draw], context: SelectionContext) -> Ranking:
+        """Run the stages one after the other."""
+        order = list(range(len(pool)))
+        scores: list[dict[str, float]] = [{} for _ in pool]
+        records: list[Stage] = []
+        sizes = _sizes(len(pool), self._survivors)
+        epochs = 0
+        for number, ((name, stage), left) in enumerate(
+            zip(self._stages.items(), self._survivors, strict=True)
+        ):
+            stay, out = order[: sizes[number]], order[sizes[number] :]
+            clock = _Clock(context, prefix=f"stage {number + 1} ({name})")
+            ranking = stage.rank([pool[i] for i in stay], clock.context(sizes, number))
+            for i, found in zip(stay, ranking.scores, strict=True):
+                scores[i] |= found
+            ranked = [stay[k] for k in ranking.order]
+            order = ranked + out
+            survivors = tuple(pool[i].architecture for i in ranked[:left])
+            records.append(Stage(name, len(stay), survivors, ranking.epochs, clock.seconds))
+            epochs += ranking.epochs
+        return Ranking(order, scores, epochs, tuple(records))
+
+
+def _sizes(pool: int, survivors: Sequence[int]) -> list[int]:
+    """Return how many candidates each stage ranks."""
+    sizes = [pool]
+    for left in survivors[:-1]:
+        sizes.append(min(sizes[-1], left))
+    return sizes
+
+
+class _Clock:
+    """Adds up what the candidates of a stage took, also in processes that were killed."""
+
+    def __init__(self, context: SelectionContext, prefix: str) -> None:
+        self._context = context
+        self._prefix = prefix
+        self.seconds = 0.0
+
+    def context(self, sizes: Sequence[int], number: int) -> SelectionContext:
+        """Return the context of one stage, with progress over all of them."""
+        before, here, total = sum(sizes[:number]), sizes[number], sum(sizes)
+
+        def report(done: int, of: int) -> None:
+            self._context.report(before + done * here // max(of, 1), total)
+
+        return replace(self._context, report=report, remember=self._remember)
+
+    def _remember(
+        self, key: str, compute: Callable[[], Mapping[str, float]]
+    ) -> Mapping[str, float]:
+        def timed() -> Mapping[str, float]:
+            start = time.perf_counter()
+            found = compute()
+            return {**found, _SECONDS: time.perf_counter() - start}
+
+        found = dict(self._context.remember(f"{self._prefix}/{key}", timed))
+        self.seconds += found.pop(_SECONDS)
+        return found

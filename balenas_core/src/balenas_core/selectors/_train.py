@@ -1,0 +1,154 @@
+"""Selection by short training, under a budget."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from torch.nn import functional
+from torch.optim.lr_scheduler import CosineAnnealingLR
+
+from balenas_core._selector_options import PoolOptions, TrainOptions
+from balenas_core.errors import UsageError
+from balenas_core.random import derive_seed, seeded
+from balenas_core.selection import SelectionContext
+from balenas_core.selectors._draws import Draw
+from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
+
+SCORE = "trained_accuracy"
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One round of successive halving: so many candidates, each trained so many epochs."""
+
+    candidates: int
+    epochs: int
+
+
+def rungs(candidates: int, budget: int, halving: int) -> list[Rung]:
+    """Return the rounds of successive halving.
+
+    ``ceil(log_halving(candidates))`` rounds, at least one, share the budget evenly; round k has
+    ``ceil(candidates / halving^k)`` candidates, each with
+    ``floor(budget / (rounds * candidates_k))`` epochs, but at least one. Where not even one
+    epoch each fits, later rounds are left out until it does.
+
+    Args:
+        candidates: At least one.
+        budget: Epochs of training, of all candidates and rounds together.
+        halving: Of so many candidates one goes on.
+
+    References:
+        Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
+        Optimization", AISTATS, figure 3.
+
+    Raises:
+        UsageError: The budget is less than one epoch for each candidate.
+
+    Example:
+        >>> [(rung.candidates, rung.epochs) for rung in rungs(4, 12, 2)]
+        [(4, 1), (2, 3)]
+    """
+    if budget < candidates:
+        raise UsageError(
+            f"selector 'train' has {candidates} candidates and a budget of {budget} epochs, less "
+            f"than one each; raise train.budget, or let fewer survive the stage before (draws, "
+            f"survivors)."
+        )
+    sizes = [candidates]
+    while math.ceil(sizes[-1] / halving) > 1:
+        sizes.append(math.ceil(sizes[-1] / halving))
+    while True:
+        share = budget / len(sizes)
+        plan = [Rung(size, max(1, math.floor(share / size))) for size in sizes]
+        if sum(rung.candidates * rung.epochs for rung in plan) <= budget:
+            return plan
+        sizes.pop()
+
+
+class TrainSelector(PoolSelector):
+    """Trains candidates for a few epochs, the better ones longer, and ranks by accuracy.
+
+    Every training starts from fresh weights and lowers its learning rate, epoch by epoch, by a
+    cosine over its own number of epochs. Starting over costs at most as much again as going on
+    would, and makes a training's result a function of candidate, epochs and seed alone: a search
+    that was killed goes on behind the last training, and results of one round compare.
+
+    References:
+        Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
+        Optimization", AISTATS, figure 3. Deviation: rounds start from fresh weights.
+    """
+
+    def __init__(self, options: TrainOptions) -> None:
+        self._options = options
+
+    @property
+    def pool_options(self) -> PoolOptions:
+        """How the pool is drawn."""
+        return self._options
+
+    def rank(self, pool: Sequence[Draw], context: SelectionContext) -> Ranking:
+        """Train the pool, round by round; who leaves later ranks better.
+
+        Raises:
+            UsageError: The budget is less than one epoch for each candidate.
+        """
+        options = self._options
+        plan = rungs(len(pool), options.budget, options.halving)
+        total = sum(rung.candidates * rung.epochs for rung in plan)
+        order = list(range(len(pool)))
+        accuracies = [math.nan] * len(pool)
+        done = 0
+        for rung in plan:
+            # The order within those who left stands; those who stay are ordered anew.
+            stay, left = order[: rung.candidates], order[rung.candidates :]
+            for i in stay:
+                context.report(done, total)
+                accuracies[i] = self._remembered_accuracy(pool[i], rung.epochs, context)
+                done += rung.epochs
+            members, values = [pool[i] for i in stay], [accuracies[i] for i in stay]
+            order = [stay[k] for k in best_first(members, values)] + left
+        context.report(total, total)
+        return Ranking(order, [{SCORE: accuracy} for accuracy in accuracies], epochs=total)
+
+    def _remembered_accuracy(self, draw: Draw, epochs: int, context: SelectionContext) -> float:
+        def compute() -> dict[str, float]:
+            network = trained(draw, epochs, self._options, context)
+            return {SCORE: context.evaluate(network)}
+
+        key = f"train/{epochs}/{draw.architecture}"
+        accuracy = context.remember(key, compute)[SCORE]
+        return -math.inf if math.isnan(accuracy) else accuracy
+
+
+def trained(draw: Draw, epochs: int, options: TrainOptions, context: SelectionContext) -> nn.Module:
+    """Return the network of a candidate after some epochs on the training half."""
+    batches = context.training_batches
+    if batches is None:
+        raise UsageError("selector 'train' needs training batches, and its context has none.")
+    with seeded(derive_seed(context.seed, "train")):
+        network = context.space.network(draw.architecture, context.task)
+        network = network.to(device=context.device, dtype=context.batch.images.dtype)
+        network.train()
+        sgd = torch.optim.SGD(
+            network.parameters(),
+            lr=options.lr,
+            momentum=options.momentum,
+            nesterov=options.momentum > 0,
+            weight_decay=options.weight_decay,
+        )
+        scheduler = CosineAnnealingLR(sgd, T_max=epochs)
+        for epoch in range(epochs):
+            for batch in batches(epoch):
+                sgd.zero_grad(set_to_none=True)
+                loss = functional.cross_entropy(network(batch.images), batch.labels)
+                if not torch.isfinite(loss):
+                    return network  # it ranks by what it is: guessing
+                loss.backward()
+                sgd.step()
+            scheduler.step()
+    return network
