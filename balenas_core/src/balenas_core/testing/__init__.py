@@ -20,6 +20,11 @@ from balenas_core.testing._components import (
 )
 from balenas_core.testing._plugin import PluginConformance as PluginConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
+from balenas_core.testing._textbook import (
+    assert_computes_only_the_chosen as assert_computes_only_the_chosen,
+    assert_textbook_curvature as assert_textbook_curvature,
+    assert_textbook_supernet as assert_textbook_supernet,
+)
 from balenas_core.testing._toy import (
     ToyArchitecture as ToyArchitecture,
     ToyObjective as ToyObjective,
