@@ -1,0 +1,94 @@
+"""Networks of a macro space: of one architecture, or of all in one."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+
+from torch import Tensor, nn
+
+from balenas_core.macro._architecture import SKIP
+from balenas_core.nn import MixedEdge, edge_weights, preferred_memory
+from balenas_core.space import Supernet, Weights
+
+
+class MacroNetwork(nn.Module):
+    """Network of one architecture: stem, blocks, head.
+
+    Args:
+        stem: Maps images to the features of the first block.
+        blocks: Block by layer, without those left out.
+        head: Maps the last features to logits.
+    """
+
+    def __init__(self, stem: nn.Module, blocks: Mapping[str, nn.Module], head: nn.Module) -> None:
+        super().__init__()
+        self.stem = stem
+        self.blocks = nn.ModuleDict(blocks)
+        self.head = head
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map `batch x channels x height x width`-dim images to `batch x classes`-dim logits."""
+        x = self.stem(preferred_memory(x))
+        for block in self.blocks.values():
+            x = block(x)
+        logits: Tensor = self.head(x)
+        return logits
+
+
+class MacroSupernet(Supernet):
+    """All networks of a macro space in one: a layer is the weighted sum of its blocks.
+
+    Args:
+        stem: As in ``MacroNetwork``.
+        layers: Candidates of every layer.
+        slots: Decision of every layer, and its row there.
+        head: As in ``MacroNetwork``.
+    """
+
+    def __init__(
+        self,
+        stem: nn.Module,
+        layers: Mapping[str, MixedEdge],
+        slots: Sequence[tuple[str, int]],
+        head: nn.Module,
+    ) -> None:
+        super().__init__()
+        self.stem = stem
+        self.layers = nn.ModuleDict(layers)
+        self.slots = tuple(slots)
+        self.head = head
+
+    def forward(self, x: Tensor, weights: Weights) -> Tensor:
+        """Return logits; blocks of weight zero are not computed.
+
+        Args:
+            x: `batch x channels x height x width`-dim images.
+            weights: One tensor for each decision.
+
+        Raises:
+            ValueError: All weights of a layer are zero.
+        """
+        rows = {name: edge_weights(weights[name]) for name in dict(self.slots)}
+        x = self.stem(preferred_memory(x))
+        for (name, layer), (decision, row) in zip(self.layers.items(), self.slots, strict=True):
+            mixed = layer(x, rows[decision][row])
+            if mixed is None:
+                raise ValueError(
+                    f"all weights of {decision!r} in row {row} (layer {name}) are zero; "
+                    "a layer needs at least one block."
+                )
+            x = mixed
+        logits: Tensor = self.head(x)
+        return logits
+
+    def inherit(self, chosen: Sequence[str]) -> MacroNetwork:
+        """Return a copy of the chosen block of every layer."""
+        blocks = {}
+        for (name, layer), choice in zip(self.layers.items(), chosen, strict=True):
+            assert isinstance(layer, MixedEdge)
+            block = layer.copy_of(choice)
+            if choice != SKIP and block is not None:
+                blocks[name] = block
+        network = MacroNetwork(copy.deepcopy(self.stem), blocks, copy.deepcopy(self.head))
+        return network.train(self.training)
