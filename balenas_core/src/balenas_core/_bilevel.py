@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -260,7 +261,10 @@ class BilevelLoop:
 
     def end_epoch(self) -> None:
         """Advance the learning-rate schedule."""
-        self._scheduler.step()
+        with warnings.catch_warnings():
+            # Right after a resume torch cannot know that the optimizer made steps before.
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self._scheduler.step()
 
     def state_dict(self) -> dict[str, Any]:
         """Return everything the loop changes, as tensors and plain data."""
