@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import bz2
 import json
+import os
+import pickle
 import sys
 
 import numpy as np
@@ -280,3 +283,22 @@ def test_real_benchmark_answers(bench):
     ]
     again = rows(bench("query", "nb201", found[1]["architecture"], "-d", "cifar100", "--json"))
     assert (again[0]["rank"], again[0]["number"]) == (1, found[1]["number"])
+
+
+class Hostile:
+    def __init__(self, marker):
+        self.marker = marker
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.marker),)
+
+
+def test_hostile_official_file_is_refused_and_not_executed(bench, tmp_path):
+    pytest.importorskip("balenas_space_nb201")
+    with bz2.open(tmp_path / "NATS-tss-v1_0-3ffb9.pickle.pbz2", "wb") as file:
+        pickle.dump({"meta_archs": [Hostile(tmp_path / "executed")]}, file)
+    answer = bench("import", "nb201", "NATS-tss-v1_0-3ffb9.pickle.pbz2")
+    assert answer.code == 2
+    assert "mkdir, and only plain data is read" in answer.err
+    assert not (tmp_path / "executed").exists()
+    assert not (tmp_path / "cache").exists()
