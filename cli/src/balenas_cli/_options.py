@@ -57,7 +57,8 @@ Selector = Annotated[
     typer.Option(
         "--selector",
         metavar="NAME",
-        help="How the final architecture is chosen: a selector, a proxy, or proxies such as a+b.",
+        help="How the final architecture is chosen: a selector, a proxy, proxies such as a+b, or "
+        "stages such as a+b > supernet > train.",
         autocompletion=complete("selector", "proxy"),
         rich_help_panel=_PLUGINS,
     ),
@@ -101,6 +102,34 @@ Draws = Annotated[
         "--draws",
         metavar="K",
         help="Architectures drawn for the selector.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+MaxParams = Annotated[
+    float | None,
+    typer.Option(
+        "--max-params",
+        metavar="N",
+        help="Largest number of parameters of a choice.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+MaxFlops = Annotated[
+    float | None,
+    typer.Option(
+        "--max-flops",
+        metavar="N",
+        help="Largest number of multiply-adds for one image of a choice.",
+        rich_help_panel=_TRAINING,
+    ),
+]
+MaxLatency = Annotated[
+    float | None,
+    typer.Option(
+        "--max-latency",
+        metavar="MS",
+        help="Largest latency of a choice in milliseconds, from the space's benchmark; measured "
+        "here with --set selector.latency=measured.",
         rich_help_panel=_TRAINING,
     ),
 ]
@@ -170,6 +199,9 @@ KEY_OF_FLAG = {
     "batch_size": "training.batch_size",
     "lr": "training.lr",
     "draws": "selector.draws",
+    "max_params": "selector.max_params",
+    "max_flops": "selector.max_flops",
+    "max_latency": "selector.max_latency",
     "seed": "seed",
     "device": "device",
     "precision": "precision",

@@ -23,7 +23,7 @@ def print_report(result: SearchResult) -> None:
     show(Panel.fit(Text(cells, no_wrap=True), title="chosen architecture", padding=(1, 2)))
     # The terminal itself wraps a long line, so that it can be copied in one piece.
     print_text(f"{result.architecture}\n\n")
-    for listing in (_candidates(result), _benchmark(result)):
+    for listing in (_stages(result), _candidates(result), _benchmark(result)):
         if listing is not None:
             show(listing)
             print_text("")
@@ -36,26 +36,49 @@ def _candidates(result: SearchResult) -> RenderableType | None:
     candidates = result.selection.candidates
     if len(candidates) == 1:
         return None
-    proxies = list(candidates[0].scores)
+    proxies = list(candidates[0].scores)  # the best has the scores of every stage
+    costs = list(candidates[0].costs)
     shown = min(_CANDIDATES, len(candidates))
     listing = table(
         "rank",
         *proxies,
+        *costs,
         "draws",
         "",
         title=f"candidates, best {shown} of {len(candidates)}",
-        right=("rank", "draws", *proxies),
+        right=("rank", "draws", *proxies, *costs),
     )
     # One line each: what does not fit on the terminal is cut, a pipe gets all of it.
     listing.add_column("architecture")
     for candidate in candidates[:shown]:
         listing.add_row(
             str(candidate.rank),
-            *(f"{candidate.scores[name]:.6g}" for name in proxies),
+            *(_number(candidate.scores.get(name)) for name in proxies),
+            *(_number(candidate.costs.get(name)) for name in costs),
             str(candidate.draws),
             "argmax" if candidate.is_argmax else "",
             Text(str(candidate.architecture), no_wrap=True, overflow="ellipsis"),
             style="bold" if candidate.rank == 1 else None,
+        )
+    return listing
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _stages(result: SearchResult) -> RenderableType | None:
+    if not result.selection.stages:
+        return None
+    counts = ("candidates", "survivors", "epochs", "seconds")
+    listing = table("stage", *counts, title="selection", right=counts)
+    for stage in result.selection.stages:
+        listing.add_row(
+            stage.name,
+            str(stage.candidates),
+            str(len(stage.survivors)),
+            str(stage.epochs),
+            f"{stage.seconds:.1f}",
         )
     return listing
 
