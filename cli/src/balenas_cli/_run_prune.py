@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 
 from balenas_cli._run_names import existing
@@ -11,6 +11,8 @@ from balenas_cli._run_rows import matching
 from balenas_core.errors import UsageError
 from balenas_core.run import CHECKPOINTS
 from balenas_core.runs import DONE, RUNNING, RunInfo, remove_run, size_of
+
+_DAY = 24 * 60 * 60
 
 
 def chosen(
@@ -60,7 +62,8 @@ def _objection(run: RunInfo) -> str:
 def _is_older(run: RunInfo, days: float) -> bool:
     if run.updated is None:
         return False
-    return datetime.now().astimezone() - datetime.fromisoformat(run.updated) > timedelta(days=days)
+    age = datetime.now().astimezone() - datetime.fromisoformat(run.updated)
+    return age.total_seconds() > days * _DAY
 
 
 def question(runs: Sequence[RunInfo], *, checkpoints_only: bool) -> str:
