@@ -198,3 +198,11 @@ def test_a_file_follows_the_theme_of_its_viewer():
 def test_the_same_cell_gives_the_same_image(draw):
     make = lambda: cell_of([("a", "b", "conv"), ("a", "c", "skip"), ("b", "c", "pool")])  # noqa: E731
     assert draw(make()) == draw(make())
+
+
+def test_a_node_with_one_line_in_stands_at_its_height():
+    edges = [("a", "b", "x"), ("a", "b", "y"), ("a", "b", "z"), ("a", "c", "w"), ("b", "c", "v")]
+    svg = draw_cell(cell_of(edges))
+    tops = [float(e.get("y")) for e in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
+    c, output = tops[-2:]
+    assert output == pytest.approx(c, abs=0.2)
