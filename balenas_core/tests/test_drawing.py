@@ -206,3 +206,11 @@ def test_a_node_with_one_line_in_stands_at_its_height():
     tops = [float(e.get("y")) for e in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
     c, output = tops[-2:]
     assert output == pytest.approx(c, abs=0.2)
+
+
+def test_the_output_stands_right_of_nodes_that_do_not_reach_it():
+    edges = [("a", "b", "x"), ("a", "output", "y"), ("b", "c", "z")]
+    svg = draw_cell(cell_of(edges, nodes=("b", "c", "output"), outputs=("output",)))
+    lefts = [float(e.get("x")) for e in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
+    widths = [float(e.get("width")) for e in ElementTree.fromstring(svg).iter(f"{SVG}rect")]
+    assert lefts[-1] + widths[-1] == max(x + w for x, w in zip(lefts, widths, strict=True))

@@ -89,7 +89,8 @@ def lay_out(
     squared differences along the edges, under the order and the sizes of the items.
 
     Args:
-        nodes: Sizes of the nodes, sources first; the first ``inputs`` are inputs.
+        nodes: Sizes of the nodes, sources first; the first ``inputs`` are inputs, the last is the
+            output.
         edges: Source, target, and size of the label.
         inputs: Number of input nodes.
         line: Size of an edge where it passes a column.
@@ -123,12 +124,16 @@ def lay_out(
 
 
 def _ranks(count: int, edges: Sequence[tuple[int, int, Item]], inputs: int) -> list[int]:
-    """Return the length of the longest path to each node; 1 where nothing enters it."""
+    """Return the length of the longest path to each node; 1 where nothing enters it.
+
+    The last node, which nothing leaves, stands as far right as any.
+    """
     ranks = [0 if node < inputs else 1 for node in range(count)]
     for node in range(count):
         for source, target, _ in edges:
             if target == node:
                 ranks[node] = max(ranks[node], ranks[source] + 1)
+    ranks[-1] = max(ranks)
     return ranks
 
 

@@ -39,6 +39,9 @@ class MacroNetwork(nn.Module):
 class MacroSupernet(Supernet):
     """All networks of a macro space in one: a layer is the weighted sum of its blocks.
 
+    Batch normalisations use the statistics of the batch in evaluation too: running averages
+    over mixtures of blocks fit no network that is inherited.
+
     Args:
         stem: As in ``MacroNetwork``.
         layers: Candidates of every layer.
@@ -58,6 +61,10 @@ class MacroSupernet(Supernet):
         self.layers = nn.ModuleDict(layers)
         self.slots = tuple(slots)
         self.head = head
+        for module in self.modules():
+            if isinstance(module, nn.modules.batchnorm._BatchNorm):
+                module.track_running_stats = False
+                module.running_mean = module.running_var = module.num_batches_tracked = None
 
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
         """Return logits; blocks of weight zero are not computed.
