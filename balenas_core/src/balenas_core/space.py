@@ -130,6 +130,18 @@ class SearchSpace(ABC, Generic[A]):
     def neighbors(self, architecture: A) -> Iterator[A]:
         """Yield every architecture that differs in exactly one decision."""
 
+    def architectures(self) -> Iterator[A] | None:
+        """Yield every architecture, where they can be counted out; here None."""
+        return None
+
+    def formula_labels(self, network: nn.Module) -> Mapping[str, int] | None:
+        """Return the labels by which ``formula.fill_by_formula`` fills a network's parameters.
+
+        A space has some where others have agreed on them; here None, for numbers in order.
+        """
+        del network
+        return None
+
     def benchmark(self) -> Benchmark[A] | None:
         """Return the space's table of real accuracies, if one is installed."""
         return None

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 Aggregate = Literal["mean_rank", "log_rank", "weighted"]
 
 
-def descending_ranks(values: Sequence[float]) -> NDArray[np.float64]:
+def descending_ranks(values: Sequence[float] | NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the rank of each value; 1 is the largest, ties share the mean of their ranks.
 
     Example:

