@@ -114,7 +114,7 @@ class Session:
         self._run: RunDirectory | None = None
         self._emit = emit
         self._is_stop_requested = is_stop_requested
-        self._checkpoint = ""
+        self._checkpoint = "start"
         self._saved: tuple[int, int] | None = None
 
     @property
@@ -157,7 +157,6 @@ class Session:
                 place.steps_done,
             )
         )
-        self._save()
         with clock.phase("search"):
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
