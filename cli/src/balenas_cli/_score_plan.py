@@ -200,6 +200,8 @@ def _dataset_images(
         batch = next(loader.iterate(0))
     # Where a dataset lies does not change its images.
     facts = {k: v for k, v in section.model_dump(mode="json").items() if k != "root"}
+    if "path" in facts:
+        facts["path"] = Path(facts["path"]).name
     return batch, Task(dataset.input_shape, dataset.num_classes), facts
 
 

@@ -9,6 +9,7 @@ import typer
 from balenas_cli import (
     _bench,
     _config,
+    _correlate,
     _describe,
     _doctor,
     _plugins,
@@ -32,6 +33,7 @@ app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
 app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
 app.add_typer(_config.app, name="config", rich_help_panel="Search")
 app.command(cls=LazyCommand, rich_help_panel="Look around")(_score.score)
+app.command(cls=LazyCommand, rich_help_panel="Look around")(_correlate.correlate)
 app.add_typer(_bench.app, name="bench", rich_help_panel="Look around")
 app.add_typer(_plugins.app, name="plugins", rich_help_panel="Look around")
 app.command(cls=LazyCommand, rich_help_panel="Look around")(_describe.describe)
