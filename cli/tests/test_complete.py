@@ -21,6 +21,8 @@ def complete(balenas, line: str) -> list[str]:
         ("balenas search --optimizer toy", ["toy_adam"]),
         ("balenas search --selector argm", ["argmax"]),
         ("balenas search --selector argmax+toy", ["argmax+toy_params"]),
+        ("balenas search --selector toy_params>superne", ["toy_params>supernet"]),
+        ("balenas score --proxy params,toy", ["params,toy_params"]),
         ("balenas search --preset toy", ["toy_preset"]),
         ("balenas plugins li", ["list"]),
     ],
