@@ -242,7 +242,7 @@ def test_a_disk_that_turns_read_only_ends_the_search_and_the_run_goes_on(
 
     # Permissions do not stop root, as whom tests may run: the call that fails is replaced.
     lock = _At(1, 1, lambda: monkeypatch.setattr("tempfile.mkstemp", read_only))
-    with pytest.raises(OutputError, match="Read-only file system. Choose a writable place"):
+    with pytest.raises(OutputError, match=r"Read-only file system\. Choose a writable place"):
         Search(make(output=run), registry=registry, listeners=[lock]).run()
     monkeypatch.undo()
     assert _status(run)["status"] == "running"  # nothing else could be written

@@ -79,7 +79,7 @@ def listing(runs: Sequence[RunInfo], folder: Path, metric: str | None) -> str:
     """
     if not runs:
         return "no runs"
-    metrics = ["inherited_accuracy", *([metric] if metric else [])]
+    metrics = list(dict.fromkeys(["inherited_accuracy", *([metric] if metric else [])]))
     rows = [["run", "status", "space", "optimizer", "selector", "seed", "epochs", "accuracy"]]
     rows[0] += metrics[1:]
     for run in runs:
