@@ -1,6 +1,6 @@
 """The main job: ``make search``'s command, its time and memory, and how good its cell is.
 
-    python benchmarks/main_job.py [--epochs 10] [--train-epochs 30]
+    python benchmarks/main_job.py [--epochs 6] [--train-epochs 30]
 
 Runs the search as a process of its own, on 2 threads, and then trains the network of the cell
 that it found on the training half of digits, from scratch, to state its accuracy on the
@@ -64,7 +64,7 @@ def train(config: SearchConfig, architecture: str | None, epochs: int) -> tuple[
 def main() -> None:
     """Search, train, print."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--train-epochs", type=int, default=30)
     arguments = parser.parse_args()
     torch.set_num_threads(2)
