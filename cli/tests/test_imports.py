@@ -56,6 +56,8 @@ HELP = [
     "plugins --help",
     "plugins list --help",
     "plugins info --help",
+    "score --help",
+    "correlate --help",
     "describe --help",
     "doctor --help",
     "version",
