@@ -61,25 +61,35 @@ def is_same(first: Any, second: Any) -> bool:
     return bool(first == second)
 
 
-def killed_after(command: list[str], run: Path, seconds: float, number: int) -> int:
-    """Run a command, send it a signal some time after it took the run, return its exit code."""
+def killed_after(
+    command: list[str], run: Path, seconds: float | None, number: int
+) -> tuple[int, float]:
+    """Run a command and send it a signal some time after it took the run.
+
+    Returns:
+        Its exit code, and for how long it held the run.
+    """
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     # Before that it imports torch and has nothing to lose.
     while process.poll() is None and holder(run) is None:
         time.sleep(0.01)
+    begun = time.perf_counter()
     try:
-        return process.wait(seconds)
+        process.wait(seconds)
     except subprocess.TimeoutExpired:
         process.send_signal(number)
-        return process.wait()
+        process.wait()
+    return process.returncode, time.perf_counter() - begun
 
 
 def soak(folder: Path, search: list[str], kills: int, seed: int) -> None:
     """Kill until the number is reached; exit 1 at the first difference."""
-    whole = [*_COMMAND, "search", *search, "--output", str(folder / "whole")]
-    subprocess.run(whole, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    searching = sum(json.loads((folder / "whole" / "result.json").read_text())["seconds"].values())
-    expected = outcome(folder / "whole")
+    whole = folder / "whole"
+    command = [*_COMMAND, "search", *search, "--output", str(whole)]
+    code, seconds = killed_after(command, whole, None, signal.SIGKILL)
+    if code != 0:
+        sys.exit(f"the search itself fails with exit code {code}")
+    expected = outcome(whole)
     chance = random.Random(seed)
     done = chains = 0
     while done < kills:
@@ -87,7 +97,7 @@ def soak(folder: Path, search: list[str], kills: int, seed: int) -> None:
         command = [*_COMMAND, "search", *search, "--output", str(run), "--resume", "allow"]
         while True:
             number = signal.SIGTERM if done % 5 == 4 else signal.SIGKILL
-            code = killed_after(command, run, chance.uniform(0, searching), number)
+            code, _ = killed_after(command, run, chance.uniform(0, 1.2 * seconds), number)
             if code == 0:
                 break
             if code not in (-signal.SIGKILL, 128 + signal.SIGTERM, -signal.SIGTERM):
