@@ -113,9 +113,14 @@ def _facts(result: SearchResult) -> RenderableType:
     from rich.text import Text
 
     facts = {}
+    if result.metrics:
+        facts["supernet"] = (
+            f"{result.metrics[-1]['validation_accuracy']:.2f} % validation accuracy at the mean "
+            "of the distribution"
+        )
     if result.validation_accuracy is not None:
-        facts["validation accuracy"] = (
-            f"{result.validation_accuracy:.2f} % with the weights it inherits from the supernet"
+        facts["chosen alone"] = (
+            f"{result.validation_accuracy:.2f} % validation accuracy with the weights it inherits"
         )
     facts["time"] = ", ".join(f"{phase} {s:.1f} s" for phase, s in result.seconds.items())
     if result.run is not None:

@@ -63,9 +63,16 @@ class Evaluated:
     def _measure(self, architecture: Architecture) -> float:
         context = self._context
         if self._benchmark is None:
-            return context.evaluate(context.space.inherit(context.supernet, architecture))
+            name = self._options.evaluate
+            return context.remember(
+                f"{name}: {architecture}", lambda: {name: self._inherited(architecture)}
+            )[name]
         dataset = self._options.dataset or self._benchmark.datasets[0]
         return self._benchmark.query(architecture, dataset).value
+
+    def _inherited(self, architecture: Architecture) -> float:
+        context = self._context
+        return context.evaluate(context.space.inherit(context.supernet, architecture))
 
     def selection(self) -> Selection:
         """Return every evaluated architecture, best first; equivalent ones once."""
