@@ -2,7 +2,7 @@
 
     python benchmarks/main_job.py [--epochs 6] [--train-epochs 30]
 
-Runs the search as a process of its own, on 2 threads, and then trains the network of the cell
+Runs the search as a process of its own, on one thread, and then trains the network of the cell
 that it found on the training half of digits, from scratch, to state its accuracy on the
 validation half. The network of a random cell is trained beside it.
 """
@@ -67,13 +67,13 @@ def main() -> None:
     parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--train-epochs", type=int, default=30)
     arguments = parser.parse_args()
-    torch.set_num_threads(2)
+    torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         run = Path(folder) / "run"
         command = [
             *(str(Path(sys.executable).with_name("balenas")), "search", "--space", "darts"),
             *("--optimizer", "ngvi", "--selector", "synflow", "--data", "digits"),
-            *("--epochs", str(arguments.epochs), "--threads", "2"),
+            *("--epochs", str(arguments.epochs), "--threads", "1"),
             *("--output", str(run), "--quiet", "--json"),
         ]
         start = time.perf_counter()
@@ -84,7 +84,7 @@ def main() -> None:
         result = json.loads((run / "result.json").read_text())
     found, of_found = train(config, result["architecture"], arguments.train_epochs)
     _, of_random = train(config, None, arguments.train_epochs)
-    print(f"search: {wall:.0f} s wall clock, {peak:.2f} GiB peak memory, 2 threads")
+    print(f"search: {wall:.0f} s wall clock, {peak:.2f} GiB peak memory, 1 thread")
     print(f"supernet, validation half: {result['final_metrics']['validation_accuracy']:.2f} %")
     print(f"found: {found}")
     print(f"found cell trained {arguments.train_epochs} epochs, validation half: {of_found:.2f} %")

@@ -221,10 +221,12 @@ def test_an_existing_run_is_refused_before_any_work(registry, make, tmp_path):
     assert events == []
 
 
-def test_an_output_that_cannot_be_written_leaves_nothing(registry, make, tmp_path):
+def test_an_output_that_cannot_be_made_leaves_nothing(registry, make, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError):
+    with pytest.raises(RunExistsError, match="below the file"):
         _run(registry, make(output=tmp_path / "file" / "run"))
+    with pytest.raises(OutputError, match="shorter name"):
+        _run(registry, make(output=tmp_path / ("x" * 300)))
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 

@@ -41,11 +41,11 @@ def test_a_file_as_output_is_refused(tmp_path):
         check_is_free(tmp_path / "out")
 
 
-def test_an_output_below_a_file_is_an_output_error(tmp_path):
+def test_an_output_below_a_file_is_refused(tmp_path):
     (tmp_path / "out").write_text("")
-    with pytest.raises(OutputError, match="Not a directory") as raised:
+    with pytest.raises(RunExistsError, match="lies below the file") as raised:
         _create(tmp_path / "out" / "run")
-    assert raised.value.exit_code == 1
+    assert raised.value.exit_code == 2
 
 
 def test_a_failed_creation_leaves_nothing_behind(tmp_path, monkeypatch):

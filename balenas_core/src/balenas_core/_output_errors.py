@@ -28,6 +28,8 @@ def _remedy(path: Path, error: OSError) -> str:
         return "Free some space, or choose another place with --output."
     if error.errno == errno.ENOENT and not _exists(path.parent):
         return f"Its directory was removed, or the disk of {path.parent} is gone."
+    if error.errno == errno.ENAMETOOLONG:
+        return "Choose a shorter name with --output."
     return "Choose a writable place with free space with --output."
 
 

@@ -15,6 +15,7 @@ class PoolOptions(PluginOptions):
     draws: int = Field(
         default=64,
         ge=1,
+        le=100_000,
         strict=True,
         description="Architectures drawn from the distribution; the argmax of its mean joins them.",
     )

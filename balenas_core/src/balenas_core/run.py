@@ -238,10 +238,15 @@ def check_is_free(path: Path) -> None:
     """Check that a run can be made at ``path``.
 
     Raises:
-        RunExistsError: ``path`` exists and is not an empty directory.
+        RunExistsError: ``path`` exists and is not an empty directory, or lies below a file.
         OutputError: ``path`` cannot be looked at.
     """
     with output_errors(path):
+        for parent in path.parents:
+            if parent.is_file():
+                raise RunExistsError(
+                    f"output {path} lies below the file {parent}; choose a directory with --output."
+                )
         if not path.exists():
             return
         if not path.is_dir():

@@ -52,9 +52,6 @@ _BUG = (
 def run_guarded(command: Callable[[], object]) -> NoReturn:
     """Run ``command`` and exit: 0 done, 1 failed, 2 invalid request, 128 + n by signal n."""
     _warnings.install()
-    # Idle OpenMP threads otherwise spin: beside other work on a busy machine a search was seen to
-    # take 20 times as long. It must stand before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows "?" where it cannot draw a line.
         if hasattr(stream, "reconfigure"):

@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from balenas_core.architecture import Architecture
 from balenas_core.selection import SelectionContext
 
+_DRAWS_PER_REPORT = 1000
+
 
 @dataclass(frozen=True, slots=True)
 class Draw:
@@ -34,7 +36,10 @@ def distinct_draws(context: SelectionContext, draws: int) -> list[Draw]:
     argmax = context.distribution.argmax(space)
     counts = {space.canonical(argmax): 0}
     first = {space.canonical(argmax): argmax}
-    for architecture in context.distribution.draw(space, draws, context.generator):
+    for number in range(draws):
+        if number and number % _DRAWS_PER_REPORT == 0:
+            context.report(0, draws)  # a search can be stopped here
+        (architecture,) = context.distribution.draw(space, 1, context.generator)
         key = space.canonical(architecture)
         counts[key] = counts.get(key, 0) + 1
         first.setdefault(key, architecture)
