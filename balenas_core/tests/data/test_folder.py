@@ -129,13 +129,20 @@ def test_hidden_and_other_files_are_left_out(tmp_path):
     assert len(_load(tmp_path, test_fraction=0).train) == 12
 
 
+def test_one_file_that_is_no_image_is_named(tmp_path):
+    _fill(tmp_path)
+    (tmp_path / "cat" / "broken.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"1 file is no readable .*broken\.png\. .* remove it\."):
+        _load(tmp_path)
+
+
 def test_files_that_are_no_images_are_all_named_at_once(tmp_path):
     _fill(tmp_path)
     (tmp_path / "cat" / "broken.png").write_bytes(b"no image")
     (tmp_path / "dog" / "empty.jpg").write_bytes(b"")
     with pytest.raises(
         DataError,
-        match=r"2 files are no readable image: .*broken\.png, .*empty\.jpg\. Replace or remove",
+        match=r"2 files are no readable image: .*broken\.png, .*empty\.jpg\. .* or remove them",
     ):
         _load(tmp_path)
 

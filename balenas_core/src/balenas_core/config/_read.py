@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from balenas_core._suggest import did_you_mean
+from balenas_core._suggest import did_you_mean_file
 from balenas_core.config._document import Document, DocumentError
 from balenas_core.config._json import parse_json
 from balenas_core.config._problems import shown
@@ -69,7 +69,7 @@ def _similar(path: Path) -> str:
         names = [p.name for p in path.parent.iterdir() if p.suffix.lower() in _PARSERS]
     except OSError:
         return f" There is no directory {str(path.parent)!r}."
-    return did_you_mean(path.name, names)
+    return did_you_mean_file(path.name, names)
 
 
 def _read(path: Path) -> bytes:

@@ -40,7 +40,7 @@ def check_pixels(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         raise DataError(f"{name} is empty: shape {pixels.shape}. Give it at least one image.")
     if pixels.shape[-1] > MAX_CHANNELS:
         hint = (
-            f" The channels seem to come first: store {name}.transpose(0, 2, 3, 1)."
+            f" The channels seem to come first: store {_code(name)}.transpose(0, 2, 3, 1)."
             if pixels.shape[1] <= MAX_CHANNELS
             else " Store 1 (grey) or 3 (colour) channels last."
         )
@@ -57,14 +57,14 @@ def _as_uint8(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
     if not np.issubdtype(pixels.dtype, np.integer) and not np.issubdtype(pixels.dtype, np.floating):
         raise DataError(
             f"{name} must hold uint8 pixels; got dtype {pixels.dtype}. Store "
-            f"{name}.astype('uint8') with values in 0..255."
+            "whole numbers in 0..255 with dtype uint8."
         )
     is_float = bool(np.issubdtype(pixels.dtype, np.floating))
     if is_float and not np.isfinite(pixels).all():
         bad = int(np.flatnonzero(~np.isfinite(pixels).all(axis=(1, 2, 3)))[0])
         raise DataError(
             f"{name} holds NaN or infinite pixels, first in image {bad}. Remove such images, or "
-            f"replace the values with np.nan_to_num({name})."
+            f"replace the values with np.nan_to_num({_code(name)})."
         )
     low, high = pixels.min(), pixels.max()
     limit = 1 if is_float else 255
@@ -72,7 +72,7 @@ def _as_uint8(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
         advice = (
             "scale them to 0..1, or store uint8 pixels: normalisation is done here"
             if is_float
-            else f"store {name}.clip(0, 255).astype('uint8')"
+            else f"store {_code(name)}.clip(0, 255).astype('uint8')"
         )
         raise DataError(
             f"{name} holds {pixels.dtype} pixels from {low} to {high}; expected 0..{limit}. To "
@@ -94,9 +94,9 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
         DataError: The shape or type is wrong, or a label is negative.
     """
     if labels.ndim != 1:
-        hint = f" Store {name}.squeeze()." if labels.size == images else ""
+        hint = f" Store {_code(name)}.squeeze()." if labels.size == images else ""
         if labels.ndim == 2 and labels.shape[0] == images and labels.shape[1] > 1:
-            hint = f" For one-hot labels, store {name}.argmax(1)."
+            hint = f" For one-hot labels, store {_code(name)}.argmax(1)."
         raise DataError(
             f"{name} must have one axis, one class number per image; got shape "
             f"{labels.shape}.{hint}"
@@ -108,7 +108,7 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
     if not np.issubdtype(labels.dtype, np.integer):
         raise DataError(
             f"{name} must hold integer class numbers; got dtype {labels.dtype}"
-            f"{_example(labels)}. Store {name}.astype('int64')."
+            f"{_as_integers(_code(name), labels)}"
         )
     numbers = labels.astype(np.int64)
     if len(numbers) and numbers.min() < 0:
@@ -119,8 +119,29 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
     return numbers
 
 
-def _example(labels: NDArray[Any]) -> str:
-    return f" such as {labels[0]!r}" if len(labels) else ""
+def _as_integers(code: str, labels: NDArray[Any]) -> str:
+    """Return an example of labels that are no integers, and how to make them so."""
+    shown = labels
+    advice = "Give every image the number of its class: 0, 1, 2, ..."
+    if labels.dtype.kind in "US":
+        advice = f"Store np.unique({code}, return_inverse=True)[1]."
+    elif labels.dtype.kind == "b":
+        advice = f"Store {code}.astype('int64')."
+    elif labels.dtype.kind == "f":
+        fractional = ~np.isfinite(labels) | (labels != np.rint(labels))
+        if fractional.any():
+            shown = labels[fractional]
+        else:
+            advice = f"Store {code}.astype('int64')."
+    # Python's own values: NumPy's print as np.float64(1.5).
+    example = f" such as {shown[0].item()!r}" if len(shown) else ""
+    return f"{example}. {advice}"
+
+
+def _code(name: str) -> str:
+    """Return what code calls the array that messages call ``name``, without its file."""
+    bare = name.rpartition(": ")[2]
+    return bare if bare.isidentifier() else "array"
 
 
 def check_dataset(dataset: ImageDataset) -> None:
@@ -169,7 +190,7 @@ def _check_classes_present(dataset: ImageDataset) -> None:
     absent = np.flatnonzero(counts == 0)
     if not len(absent):
         return
-    names = ", ".join(f"{i} ({dataset.class_names[i]})" for i in absent[:5])
+    names = ", ".join(_class_label(i, dataset.class_names[i]) for i in absent[:5])
     more = f" and {len(absent) - 5} more" if len(absent) > 5 else ""
     hint = (
         " The labels seem to be numbered from 1: subtract 1."
@@ -177,3 +198,7 @@ def _check_classes_present(dataset: ImageDataset) -> None:
         else " Add images of it, or number the classes without gaps."
     )
     raise DataError(f"{dataset.name} has no training image of class {names}{more}.{hint}")
+
+
+def _class_label(number: int, name: str) -> str:
+    return name if name == str(number) else f"{number} ({name})"

@@ -246,5 +246,6 @@ def _check_headers(paths: Sequence[Path]) -> None:
 def _unreadable(paths: Sequence[Path]) -> str:
     shown = ", ".join(map(str, paths[:_SHOWN]))
     more = f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else ""
+    them = "it" if len(paths) == 1 else "them"
     count = "1 file is" if len(paths) == 1 else f"{len(paths)} files are"
-    return f"{count} no readable image: {shown}{more}. Replace or remove."
+    return f"{count} no readable image: {shown}{more}. Replace or remove {them}."

@@ -63,8 +63,9 @@ class NpzOptions(ArrayOptions):
     """Options of ``npz``."""
 
     path: Path = Field(
-        description="The .npz file: x_train and x_test of n x height x width x channels, uint8, "
-        "y_train and y_test of n class numbers, optionally classes (names)."
+        description="The .npz file: x_train and x_test of n x height x width x channels, or "
+        "n x height x width for grey images, integers in 0..255 or floats in 0..1, y_train and "
+        "y_test of n class numbers, optionally classes (names)."
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from balenas_core._suggest import did_you_mean
+from balenas_core._suggest import did_you_mean_file
 from balenas_core.errors import DataError
 
 
@@ -53,7 +53,7 @@ def _nearest(path: Path) -> str:
         siblings = [entry.name for entry in missing.parent.iterdir()]
     except OSError:
         siblings = []
-    hint = did_you_mean(missing.name, siblings)
+    hint = did_you_mean_file(missing.name, siblings)
     if hint:
         return hint
     return f" {missing.parent.resolve()} exists, but nothing called {missing.name!r} is in it."
