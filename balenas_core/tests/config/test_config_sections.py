@@ -111,6 +111,11 @@ def test_the_name_is_a_text_that_is_not_empty(registry, name):
         load(registry, space={"name": name})
 
 
+def test_the_article_fits_the_kind(registry):
+    with pytest.raises(ConfigError, match="optimizer: must be the name of an optimizer"):
+        load(registry, optimizer=3)
+
+
 def test_a_section_without_a_name_lists_what_it_can_be(registry):
     with pytest.raises(
         ConfigError, match=r"space.name: is missing. Set it to one of: maze, plain.$"

@@ -267,7 +267,12 @@ class TestToml:
         ("text", "line", "column", "message"),
         [
             ("a = 1\nb = \n", 2, 5, "not valid TOML: Invalid value"),
-            ("a = 1\na = 2\n", 2, 6, "not valid TOML: Cannot overwrite a value"),
+            ("a = 1\na = 2\n", 2, 6, "duplicate key 'a'; it is first given in line 1"),
+            ("[t]\nb = 1\nb = 2", 3, None, "duplicate key 't.b'; it is first given in line 2"),
+            ("[t]\nb = 1\n[t.b]\n", 3, 5, "duplicate key 't.b'; it is first given in line 2"),
+            ("b = 1\n[b.c]\n", 2, 5, "duplicate key 'b'; it is first given in line 1"),
+            ("[t]\n[t]\n", 2, 3, r"duplicate table \[t\]; merge the two"),
+            ("a = [\n{b.c = 1, b.c = 2},\n]", 2, 18, "not valid TOML: "),
             ("a = [1,", 1, None, "not valid TOML: .* at the end of the file"),
             ("a = " + "[" * 100 + "]" * 100, 1, None, "levels deep"),
             ("a = " + "[" * 50_000, None, None, "nests too deeply"),

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from balenas_core.config._document import DocumentError
 from balenas_core.config._layers import SECTION_KINDS, Layer, Origin, layer
 from balenas_core.config._model import SearchConfig, TrainingConfig
-from balenas_core.config._problems import Path, Problem, problems_of
+from balenas_core.config._problems import Path, Problem, problems_of, unfit_flag
 from balenas_core.config._read import read_document
 from balenas_core.config._sections import choices
 from balenas_core.config._yaml import parse_yaml
@@ -70,10 +70,9 @@ def load_config(
         config = SearchConfig.model_validate(merged.data, context={"registry": registry})
     except ValidationError as error:
         nowhere = Origin("" if path is None else str(path), (_NOWHERE, 0))
-        problems += [
-            (merged.origin(problem.path) or nowhere, _clarified(problem, merged.data, registry))
-            for problem in problems_of(error, SearchConfig, merged.data)
-        ]
+        for problem in problems_of(error, SearchConfig, merged.data):
+            origin = merged.origin(problem.path) or nowhere
+            problems.append((origin, _clarified(problem, origin, merged.data, registry)))
         raise _error(problems) from error
     if problems:
         raise _error(problems)
@@ -112,8 +111,9 @@ def _override_layer(
         key, equals, text = argument.partition("=")
         path = tuple(key.strip().split("."))
         origin = Origin(f"--set {argument}", (_SET, position), path)
-        if not equals or not _KEY.fullmatch(key.strip()):
-            problems.append((origin, Problem((), "expected KEY=VALUE, such as training.lr=0.1")))
+        mistake = _mistake(key.strip(), equals, text.strip())
+        if mistake:
+            problems.append((origin, Problem((), mistake)))
             continue
         try:
             document = parse_yaml(text)
@@ -129,7 +129,21 @@ def _override_layer(
     return result
 
 
-def _clarified(problem: Problem, data: Mapping[str, Any], registry: Registry) -> Problem:
+def _mistake(key: str, equals: str, value: str) -> str:
+    """Return what is wrong with the form of a ``--set`` argument, or an empty string."""
+    if not equals or not key:
+        return "expected KEY=VALUE, such as training.lr=0.1"
+    if not _KEY.fullmatch(key):
+        return (
+            f"malformed key {key!r}; write names with single dots between them, "
+            "such as training.lr=0.1"
+        )
+    return "" if value else "has no value; write null for none"
+
+
+def _clarified(
+    problem: Problem, origin: Origin, data: Mapping[str, Any], registry: Registry
+) -> Problem:
     """Say more where the whole is known: what can be named, where a key belongs."""
     message, path = problem.message, problem.path
     key = str(path[0]) if path else ""
@@ -137,9 +151,17 @@ def _clarified(problem: Problem, data: Mapping[str, Any], registry: Registry) ->
         message = f"is missing. {choices(SECTION_KINDS[key], registry)}"
     elif path == (key,) and key in TrainingConfig.model_fields:
         message = f"unknown key. Did you mean 'training.{key}'?"
+    elif path == origin.path and key in SECTION_KINDS and not origin.repeats_key:
+        message = unfit_flag(message, SECTION_KINDS[key], _name_of(data[key]))
     elif path[-1:] == ("name",) and _is_bare(path[:-1], data):
         path = path[:-1]
     return Problem(path, message, problem.load_error)
+
+
+def _name_of(section: Any) -> object:
+    """Return the name that a section gives; without one, what stands for the default."""
+    name = section.get("name") if isinstance(section, Mapping) else section
+    return name or "default"
 
 
 def _is_bare(path: Path, data: Any) -> bool:

@@ -216,6 +216,23 @@ def _bound(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
+def unfit_flag(message: str, kind: str, name: object) -> str:
+    """Return the message about an unknown key that comes from a flag.
+
+    The user wrote no key but a documented flag, so it is not unknown: the plugin that was named
+    has no such option.
+    """
+    owner = f"{kind} {name!r}"
+    for start, instead in (
+        ("unknown key; ", "does not apply: "),
+        ("unknown key. Known here: ", f"does not apply to {owner}, whose options are: "),
+        ("unknown key", f"does not apply to {owner}"),
+    ):
+        if message.startswith(start):
+            return instead + message.removeprefix(start)
+    return message
+
+
 def unknown_key(key: str, known: Sequence[str]) -> str:
     """Return the message for a key that nothing reads."""
     hint = did_you_mean(key, known)

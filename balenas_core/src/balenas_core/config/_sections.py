@@ -118,7 +118,7 @@ def split_name(
     if isinstance(value, str):
         value = {"name": value}
     if not isinstance(value, Mapping):
-        fail([Problem((), f"must be the name of a {kind}, or a mapping with its name and options "
+        fail([Problem((), f"must be the name of {_a(kind)}, or a mapping with its name and options "
                           f"(got {shown(value)})")])  # fmt: skip
     options = {str(key): item for key, item in value.items()}
     name = options.pop("name", None)
@@ -127,8 +127,12 @@ def split_name(
     if name is None:
         fail([Problem(("name",) if value else (), f"is missing. {choices(kind, registry)}")])
     if not isinstance(name, str) or not name.strip():
-        fail([Problem(("name",), f"must be the name of a {kind} (got {shown(name)})")])
+        fail([Problem(("name",), f"must be the name of {_a(kind)} (got {shown(name)})")])
     return name.strip(), options
+
+
+def _a(noun: str) -> str:
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
 
 
 def choices(kind: str, registry: Registry) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import tomllib
 from bisect import bisect_right
 
 from balenas_core.config._document import MAX_DEPTH, Document, DocumentError
-from balenas_core.config._problems import Path
+from balenas_core.config._problems import Path, dotted
 
 _POSITION = re.compile(r"\s*\(at (?:line (\d+), column (\d+)|end of document)\)\Z")
+_TABLE_TWICE = re.compile(r"Cannot declare (\(.*\)) twice")
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _ONE_LINE_STRING = re.compile(r'"(?:\\.|[^"\\\n])*"' r"|'[^'\n]*'")
@@ -42,10 +44,27 @@ def _syntax_error(message: str, text: str) -> DocumentError:
     found = _POSITION.search(message)
     if found is None:
         return DocumentError(f"not valid TOML: {message}")
-    problem = f"not valid TOML: {message[: found.start()]}"
+    what = message[: found.start()]
+    line = text.count("\n") + 1 if found[1] is None else int(found[1])
+    twice = _duplicate(what, text, line)
     if found[1] is None:
-        return DocumentError(f"{problem} at the end of the file", text.count("\n") + 1)
-    return DocumentError(problem, int(found[1]), int(found[2]))
+        return DocumentError(f"not valid TOML: {twice or f'{what} at the end of the file'}", line)
+    return DocumentError(f"not valid TOML: {twice or what}", line, int(found[2]))
+
+
+def _duplicate(message: str, text: str, line: int) -> str:
+    """Return the message about what is given twice, with its key; empty for other messages."""
+    table = _TABLE_TWICE.fullmatch(message)
+    if table:
+        return f"duplicate table [{dotted(ast.literal_eval(table[1]))}]; merge the two"
+    if message != "Cannot overwrite a value":
+        return ""
+    try:
+        key, first = _Locator("\n".join(text.split("\n")[:line])).last_key(line)
+    except (AssertionError, DocumentError, IndexError, ValueError):
+        return ""  # the rest of a value lies beyond the line
+    where = f"; it is first given in line {first}" if first else ""
+    return f"duplicate key {dotted(key)!r}{where}"
 
 
 class _Locator:
@@ -57,6 +76,8 @@ class _Locator:
         self._line_starts = [0, *(m.end() for m in re.finditer("\n", text))]
         self._lines: dict[Path, int] = {}
         self._array_lengths: dict[Path, int] = {}
+        self._last: Path = ()
+        self._first: dict[Path, int] = {}
 
     def locate(self) -> dict[Path, int]:
         table: Path = ()
@@ -66,6 +87,15 @@ class _Locator:
             else:
                 self._pair(table)
         return self._lines
+
+    def last_key(self, line: int) -> tuple[Path, int | None]:
+        """Return the last key, or the part of it given before ``line``, and where that was."""
+        self.locate()
+        for length in range(len(self._last), 0, -1):
+            first = self._first.get(self._last[:length], line)
+            if first < line:
+                return self._last[:length], first
+        return self._last, None
 
     def _header(self) -> Path:
         line = self._line()
@@ -77,12 +107,15 @@ class _Locator:
         for part in parents:
             path = self._last_element((*path, part))
             self._lines.setdefault(path, line)
+            self._first.setdefault(path, line)
         path = (*path, last)
         if is_array:
             self._lines.setdefault(path, line)
             self._array_lengths[path] = self._array_lengths.get(path, 0) + 1
             path = self._last_element(path)
         self._lines[path] = line
+        self._first.setdefault(path, line)
+        self._last = path
         return path
 
     def _last_element(self, path: Path) -> Path:
@@ -95,8 +128,10 @@ class _Locator:
         for part in self._key():
             path = (*path, part)
             self._lines.setdefault(path, line)
+            self._first.setdefault(path, line)
         self._at = self._text.index("=", self._at) + 1
         self._value(path)
+        self._last = path
 
     def _key(self) -> list[str]:
         parts: list[str] = []
