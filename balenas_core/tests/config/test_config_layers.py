@@ -5,6 +5,7 @@ from hypothesis import given, strategies as st
 
 from balenas_core.config import load_config
 from balenas_core.config._layers import Layer, Origin
+from balenas_core.config._problems import unfit_flag
 from balenas_core.errors import ConfigError
 
 FILE = """\
@@ -180,6 +181,20 @@ def test_a_flag_that_a_plugin_with_options_lacks_lists_them(path, registry):
     with pytest.raises(ConfigError) as caught:
         load_config(path, flags={"optimizer.zzz": 1}, registry=registry)
     assert str(caught.value).startswith("--zzz: does not apply to optimizer 'ngvi', whose options")
+
+
+@pytest.mark.parametrize(
+    ("message", "name", "expected"),
+    [
+        ("unknown key; space 'x' takes no options", "x", "does not apply: space 'x' takes no op"),
+        ("unknown key. Known here: a, b.", "x", "does not apply to space 'x', whose options are"),
+        ("unknown key. Did you mean 'a'?", "x", "does not apply to space 'x'. Did you mean 'a'?"),
+        ("unknown key", None, "does not apply to the default space"),
+        ("must be a number", "x", "must be a number"),
+    ],
+)
+def test_a_flag_is_never_an_unknown_key(message, name, expected):
+    assert unfit_flag(message, "space", name).startswith(expected)
 
 
 def test_a_flag_that_names_no_plugin_is_named(path, registry):

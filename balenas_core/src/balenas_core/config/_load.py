@@ -11,15 +11,26 @@ from pydantic import ValidationError
 
 from balenas_core.config._document import DocumentError
 from balenas_core.config._layers import SECTION_KINDS, Layer, Origin, layer
-from balenas_core.config._model import SearchConfig, TrainingConfig
+from balenas_core.config._model import (
+    DEFAULT_DATASET,
+    DEFAULT_EXECUTOR,
+    SearchConfig,
+    TrainingConfig,
+)
 from balenas_core.config._problems import Path, Problem, problems_of, unfit_flag
 from balenas_core.config._read import read_document
 from balenas_core.config._sections import choices
+from balenas_core.config._selector import DEFAULT_SELECTOR
 from balenas_core.config._yaml import parse_yaml
 from balenas_core.errors import BalenasError, ConfigError, PluginLoadError
 from balenas_core.registry import Registry, default_registry
 
 _KEY = re.compile(r"[^.=\s]+(?:\.[^.=\s]+)*")
+_DEFAULT_NAMES = {
+    "data": DEFAULT_DATASET,
+    "executor": DEFAULT_EXECUTOR,
+    "selector": DEFAULT_SELECTOR,
+}
 _BASE, _FILE, _FLAG, _SET, _NOWHERE = range(5)
 
 _Located = tuple[Origin, Problem]
@@ -152,16 +163,16 @@ def _clarified(
     elif path == (key,) and key in TrainingConfig.model_fields:
         message = f"unknown key. Did you mean 'training.{key}'?"
     elif path == origin.path and key in SECTION_KINDS and not origin.repeats_key:
-        message = unfit_flag(message, SECTION_KINDS[key], _name_of(data[key]))
+        message = unfit_flag(message, SECTION_KINDS[key], _name_of(key, data[key]))
     elif path[-1:] == ("name",) and _is_bare(path[:-1], data):
         path = path[:-1]
     return Problem(path, message, problem.load_error)
 
 
-def _name_of(section: Any) -> object:
-    """Return the name that a section gives; without one, what stands for the default."""
+def _name_of(key: str, section: Any) -> object:
+    """Return the name of a section's plugin; None where it depends on other sections."""
     name = section.get("name") if isinstance(section, Mapping) else section
-    return name or "default"
+    return name or _DEFAULT_NAMES.get(key)
 
 
 def _is_bare(path: Path, data: Any) -> bool:

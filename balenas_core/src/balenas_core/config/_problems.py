@@ -222,7 +222,7 @@ def unfit_flag(message: str, kind: str, name: object) -> str:
     The user wrote no key but a documented flag, so it is not unknown: the plugin that was named
     has no such option.
     """
-    owner = f"{kind} {name!r}"
+    owner = f"{kind} {name!r}" if name else f"the default {kind}"
     for start, instead in (
         ("unknown key; ", "does not apply: "),
         ("unknown key. Known here: ", f"does not apply to {owner}, whose options are: "),
