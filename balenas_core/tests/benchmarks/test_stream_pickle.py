@@ -209,6 +209,13 @@ def test_hostile_torch_file_is_refused_and_not_executed(tmp_path, is_zip):
     assert not marker.exists()
 
 
+def test_what_is_no_pickle_at_all_is_said_to_be_none(tmp_path):
+    path = tmp_path / "x.pth"
+    path.write_text("hello, I am a text\n")
+    with pytest.raises(PickleError, match=r"^it is no pickle or archive, or is truncated or dam"):
+        read_torch_file(path)
+
+
 def test_other_files_are_no_torch_files(tmp_path):
     path = tmp_path / "x.pth"
     path.write_bytes(pickle.dumps({"a": 1}, 2))

@@ -90,8 +90,10 @@ def read_pickles(file: IO[bytes]) -> Iterator[Any]:
         try:
             value = machine.run()
         except _DAMAGE as error:
+            # Only these say something about the file; the others are of this machine's inside.
+            reason = f" ({error})" if type(error) is ValueError else ""
             raise PickleError(
-                f"it is truncated or damaged ({type(error).__name__}: {error})"
+                f"it is no pickle or archive, or is truncated or damaged{reason}"
             ) from error
         yield value
 
