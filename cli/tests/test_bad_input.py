@@ -54,9 +54,20 @@ VALUES = {
     "no equals sign": (["--set", "seed"], "--set seed: expected KEY=VALUE"),
     "no key": (["--set", "=3"], "--set =3: expected KEY=VALUE"),
     "broken value": (["--set", "seed=[1"], r"--set seed=\[1: "),
+    "root of another": (
+        ["--data-root", "x", "--set", "data=cifar10", "--set", "data={name: digits}"],
+        r"--data-root: dataset 'digits' is in no file or folder",
+    ),
+    "missing file": (["--data", "npz", "--data-root", "no.npz"], r"no\.npz"),
     "wrong type": (["--set", "training.epochs=many"], "whole number.*'many'"),
-    "options of none": (["--data-root", "x"], r"--data-root: .*unknown key"),
-    "draws of argmax": (["--draws", "4"], "--draws: .*unknown key"),
+    "options of none": (
+        ["--data-root", "x"],
+        r"--data-root: dataset 'digits' is in no file or folder",
+    ),
+    "draws of argmax": (
+        ["--draws", "4"],
+        "--draws: does not apply: selector 'argmax' takes no options",
+    ),
     "unfit space": (["--space", "fixed"], "'toy_adam' needs a space that provides 'supernet'"),
     "unfit distribution": (
         ["--optimizer", "frozen", "--distribution", "gaussian"],

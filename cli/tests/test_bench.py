@@ -191,7 +191,7 @@ def test_best_lists_the_optimum_of_each_dataset(bench):
         (("query", "toy_bench", "0", "-m", "second"), "no metric 'second'. Did you mean 'seconds'"),
         (("query", "toy_bench", "0", "-d", "dots", "--seed", "3"), "seeds 1, 2; got 3"),
         (("query", "toy_bench", "8", "-d", "dots", "--seed", "2"), "no accuracy of conv-conv"),
-        (("query", "toy_benc", "0"), "Did you mean 'toy_bench'"),
+        (("query", "toy_benc", "0"), "error: SPACE: no space called 'toy_benc'. Did you mean"),
         (("info", "toy"), "space 'toy' has no benchmark"),
         (("info", "toy_bench", "--set", "is_installed=no"), "no benchmark of 'toy_bench' is inst"),
         (("info", "toy_bench", "--set", "size=3"), "size"),

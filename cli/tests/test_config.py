@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 import yaml
 
 
@@ -15,6 +16,13 @@ def test_init_writes_a_file_that_is_valid(call):
     config = yaml.safe_load(Path("mine.yaml").read_text())
     assert json.dumps(config["space"]).count("toy") == 1
     assert call("config", "validate", "mine.yaml") == (0, "mine.yaml: valid\n", "")
+
+
+@pytest.mark.parametrize("name", ["x.toml", "x.txt", "x"])
+def test_init_writes_nothing_but_yaml(call, name):
+    answer = call("config", "init", name, "--space", "toy", "--optimizer", "toy_adam")
+    assert answer == (2, "", "error: config init writes YAML; name the file x.yaml.\n")
+    assert not Path(name).exists()
 
 
 def test_init_replaces_a_file_only_by_force(call):
@@ -36,7 +44,7 @@ def test_init_into_a_missing_folder_is_a_failure(call):
 def test_init_of_an_unknown_space_suggests_a_close_one(call):
     answer = call("config", "init", "--space", "toi")
     assert answer.code == 2
-    assert "Did you mean 'toy'?" in answer.err
+    assert answer.err.startswith("error: --space: no space called 'toi'. Did you mean 'toy'?")
     assert not Path("search.yaml").exists()
 
 

@@ -114,6 +114,14 @@ def test_what_cannot_be_compared_is_explained(call, table, arguments, message):
     assert "Traceback" not in answer.err
 
 
+@pytest.mark.parametrize("content", ["", "architecture,params,scored_as,settings\n"])
+def test_an_empty_table_is_named(call, table, tmp_path, content):
+    (tmp_path / "none.csv").write_text(content)
+    answer = call("correlate", "none.csv", *CORRELATE[2:])
+    assert answer.code == 2
+    assert f"none.csv {'has no rows' if content else 'is empty'}; give a file" in answer.err
+
+
 def test_a_missing_table_or_benchmark_is_named(call):
     missing = call("correlate", "none.csv", "--space", "nb201")
     assert missing.code in (1, 2)

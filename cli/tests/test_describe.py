@@ -93,6 +93,7 @@ def test_an_image_on_stdout_is_the_only_thing_there(call):
         ((MIXED, "-s", "nb201", "--set", "name=darts"), "--set name=darts: expected KEY=VALUE"),
         ((MIXED, "-s", "nb201", "--set", "channels=[1"), "--set channels=[1: "),
         (("conv-skip", "-s", "toy", "--input", "3x32"), "--input 3x32: expected channels, height"),
+        (("conv-skip", "-s", "toi"), "error: --space: no space called 'toi'. Did you mean 'toy'?"),
         (("conv-skip", "-s", "toy", "--classes", "0"), "greater than or equal to 1"),
         (
             ("conv-skip", "-s", "toy", "--svg", "absent/cell.svg"),

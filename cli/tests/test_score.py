@@ -3,6 +3,7 @@
 import csv
 import json
 
+import numpy as np
 import pytest
 
 TOY = ("score", "--space", "toy", "--proxy", "toy_params")
@@ -89,6 +90,12 @@ def test_jobs_give_the_same_file(call, tmp_path):
         ((*TOY, "--all", "--set", "x.y=1"), "nothing called 'x' here"),
         ((*TOY, "--all", "--set", "y"), "expected KEY=VALUE"),
         ((*TOY, "--all", "--output", "a.xls"), "must end in .csv, .json, .parquet; got .xls"),
+        ((*TOY, "--all", "--input", "1x8x8"), "--input is for images by formula"),
+        ((*TOY, "--all", "--classes", "3"), "those of 'digits' have their own"),
+        ((*TOY, "--all", "--data", "formula", "--data-root", "x"), "are in no file"),
+        ((*TOY, "--all", "--data-root", "x"), "--data-root: dataset 'digits' is in no file"),
+        (("score", "-s", "toi", "-p", "toy_params", "--all"), "error: --space: no space called"),
+        ((*TOY, "--all", "--backend", "x"), "joblib has no back end 'x'"),
         ((*TOY, "--all", "--jobs", "2", "--backend", "x"), "joblib has no back end 'x'"),
     ],
 )
@@ -98,6 +105,20 @@ def test_what_cannot_be_scored_is_explained(call, arguments, message):
     assert message in answer.err
     assert answer.out == ""
     assert "Traceback" not in answer.err
+
+
+def test_the_place_of_any_dataset_is_its_data_root(call, tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (96, 8, 8, 1), np.uint8)
+    labels = np.arange(96) % 3
+    np.savez(tmp_path / "i.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    answer = call(*TOY, "--all", "--json", "--data", "npz", "--data-root", "i.npz")
+    assert answer.code == 0, answer.err
+    assert len(json.loads(answer.out)) > 1
+    shown = call(
+        "config", "show", "--space", "toy", "--optimizer", "toy_adam", "--json",
+        "--data", "npz", "--data-root", "i.npz",
+    )  # fmt: skip
+    assert json.loads(shown.out)["data"]["path"] == "i.npz"
 
 
 def test_a_wrong_line_of_a_file_is_named(call, tmp_path):

@@ -15,6 +15,9 @@ from pathlib import Path
 import pytest
 import yaml
 
+from balenas_core import Plugin, Proxy
+from balenas_core.registry import default_registry
+
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
     "--epochs", "2", "--batch-size", "256", "--draws", "16",
@@ -89,6 +92,25 @@ def test_a_search_that_diverges_says_what_is_kept(call, tmp_path):
     assert answer.err.splitlines()[-1].startswith("error: the search diverged in epoch 1, step 1")
     assert "stopped after 1 of 2 epochs; runs/" in answer.err
     assert len((the_run(tmp_path) / "metrics.jsonl").read_text().splitlines()) == 1
+
+
+class BrokenProxy(Proxy):
+    """A proxy that fails on everything."""
+
+    needs_data = False
+
+    def score(self, network, batch):
+        raise RuntimeError("no layer to look at")
+
+
+def test_a_search_whose_proxy_fails_on_everything_says_to_mend_it_first(call, tmp_path):
+    plugin = Plugin(kind="proxy", summary="", api_version=1, implementation=BrokenProxy)
+    default_registry().add("broken", plugin)
+    answer = call(*TOY, "--selector", "broken")
+    assert (answer.code, answer.out) == (1, "")
+    advice = answer.err.index("as a proxy, has been mended, go on with:\n  balenas resume runs/")
+    assert "would fail again as it is" in answer.err[:advice]
+    assert "epochs; runs/" in answer.err
 
 
 @pytest.mark.parametrize(("name", "workers"), [("SIGINT", 1), ("SIGTERM", 0)])

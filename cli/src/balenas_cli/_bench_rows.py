@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from balenas_cli._typed import as_typed
 from balenas_core._suggest import did_you_mean
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import Benchmark
@@ -22,15 +23,18 @@ _MAIN = 2
 """Metrics shown unless one is named: the first ones, such as validation and test accuracy."""
 
 
-def open_space(name: str, overrides: Sequence[str] | None = None) -> tuple[str, AnySpace]:
-    """Return a space's own name, and the space.
+def open_space(
+    name: str, overrides: Sequence[str] | None = None, *, typed: str = "SPACE"
+) -> tuple[str, AnySpace]:
+    """Return a space's own name, and the space; ``typed`` is what messages call the name.
 
     Raises:
         ConfigError: There is no such space, or it refuses the options.
         PluginLoadError: It cannot be loaded.
     """
     options = dict(map(_option, overrides or ()))
-    section = PluginSection.resolve("space", {**options, "name": name})
+    with as_typed({"space": typed}):
+        section = PluginSection.resolve("space", {**options, "name": name})
     ref = default_registry().find("space", section.name)
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
         return ref.name, ref.build(section.options)
@@ -50,7 +54,7 @@ def _option(argument: str) -> tuple[str, Any]:
 
 
 def open_benchmark(
-    name: str, overrides: Sequence[str] | None = None
+    name: str, overrides: Sequence[str] | None = None, *, typed: str = "SPACE"
 ) -> tuple[AnySpace, AnyBenchmark]:
     """Return a space and its benchmark.
 
@@ -58,7 +62,7 @@ def open_benchmark(
         DataError: The space has none, or none is installed.
         ConfigError, PluginLoadError: As ``open_space``.
     """
-    own_name, space = open_space(name, overrides)
+    own_name, space = open_space(name, overrides, typed=typed)
     benchmark = space.benchmark()
     if benchmark is None:
         raise DataError(_no_benchmark(own_name, space))

@@ -23,15 +23,19 @@ def init(
 ) -> None:
     """Write a commented configuration to start from."""
     from balenas_cli._console import print_text
+    from balenas_cli._typed import as_typed
     from balenas_core._atomic import write_atomically
     from balenas_core.config import example_yaml
     from balenas_core.errors import OutputError, UsageError
 
+    if path.suffix.lower() not in (".yaml", ".yml"):
+        raise UsageError(f"config init writes YAML; name the file {path.with_suffix('.yaml')}.")
     if path.exists() and (path.is_dir() or not force):
         remedy = "choose a file name" if path.is_dir() else "replace it with --force"
         raise UsageError(f"{path} exists already; {remedy}.")
     names = {"space": space, "optimizer": optimizer, "selector": selector}
-    text = example_yaml({kind: name for kind, name in names.items() if name is not None})
+    with as_typed({kind: f"--{kind}" for kind in names}):
+        text = example_yaml({kind: name for kind, name in names.items() if name is not None})
     try:
         write_atomically(path, lambda file: file.write(text.encode()))
     except OSError as error:

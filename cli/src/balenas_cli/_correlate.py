@@ -88,7 +88,7 @@ def correlate(
     from balenas_cli._correlate_rows import compare, comparisons, join
     from balenas_core.run import finite
 
-    built, benchmark = open_benchmark(space, set_)
+    built, benchmark = open_benchmark(space, set_, typed="--space")
     joined = join(files, proxy, aggregate)
     pairs = comparisons(built, benchmark, joined, dataset, metric)
     if plot is not None:

@@ -60,7 +60,11 @@ def join(paths: Sequence[Path], proxies: str | None, aggregate: str) -> Joined:
     tables: dict[str, dict[str, float]] = {}
     for path in paths:
         with output_errors(path, verb="read"):
+            if path.stat().st_size == 0:
+                raise UsageError(f"{path} is empty; give a file that 'balenas score' wrote.")
             names, rows = read_table(path)
+        if not rows:
+            raise UsageError(f"{path} has no rows; give a file that 'balenas score' wrote.")
         for name in names:
             if name in (ARCHITECTURE, SCORED_AS, SETTINGS):
                 continue

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from balenas_cli._typed import as_typed
 from balenas_core._atomic import write_atomically
 from balenas_core.architecture import Architecture
 from balenas_core.config import PluginSection
@@ -51,7 +52,8 @@ def build(text: str, space: str, settings: Sequence[str], *, shape: str, classes
             images.
     """
     task = Task(_shape(shape), classes)
-    section = PluginSection.resolve("space", {"name": space, **_options(settings)})
+    with as_typed({"space": "--space"}):
+        section = PluginSection.resolve("space", {"name": space, **_options(settings)})
     # What a plugin or a library prints is no result.
     with contextlib.redirect_stdout(sys.stderr):
         built: AnySpace = default_registry().find("space", section.name).build(section.options)

@@ -76,7 +76,10 @@ Data = Annotated[
 DataRoot = Annotated[
     str | None,
     typer.Option(
-        "--data-root", metavar="PATH", help="Where the dataset is.", rich_help_panel=_PLUGINS
+        "--data-root",
+        metavar="PATH",
+        help="File or folder of the dataset.",
+        rich_help_panel=_PLUGINS,
     ),
 ]
 Epochs = Annotated[

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from balenas_core.errors import DivergenceError
+from balenas_core.errors import DivergenceError, SelectionError
 from balenas_core.events import EpochEnded, Event, RunFinished, SearchStarted
 
 
@@ -40,4 +40,8 @@ class Record:
         # From the same state on the same numbers follow: it would diverge again.
         if isinstance(error, DivergenceError):
             return [kept]
+        if isinstance(error, SelectionError):
+            kept += " The selection would fail again as it is; once what it failed on, such as a"
+            kept += " proxy, has been mended, go on with:"
+            return [kept, f"  {resume_command(self._run)}"]
         return [f"{kept} Go on with:", f"  {resume_command(self._run)}"]

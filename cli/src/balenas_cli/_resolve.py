@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balenas_cli._data_place import place_option
 from balenas_cli._options import KEY_OF_FLAG
 from balenas_core.errors import PluginLoadError
 from balenas_core.registry import PluginRef, default_registry
@@ -13,7 +14,9 @@ from balenas_core.registry import PluginRef, default_registry
 if TYPE_CHECKING:
     from balenas_core.config import SearchConfig
 
+_DATA_ROOT = "data_root"
 _FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
+_FLAG_NAMES["data.path"] = "--data-root"
 
 
 def resolve(
@@ -32,7 +35,7 @@ def resolve(
         preset: Name of the preset that lies below the file.
 
     Raises:
-        ConfigError: The configuration is invalid.
+        ConfigError: The configuration is invalid, or its dataset has no place for --data-root.
         PluginNotFoundError: There is no such preset.
         PluginLoadError: A plugin or the preset cannot be loaded.
     """
@@ -40,15 +43,45 @@ def resolve(
 
     given = parameters or {}
     registry = default_registry()
+    base = {} if preset is None else load_preset(registry.find("preset", preset))
+    keys = dict(KEY_OF_FLAG)
+    if given.get(_DATA_ROOT) is not None:
+        dataset = _dataset(path, given.get("data"), overrides or (), base)
+        keys[_DATA_ROOT] = f"data.{place_option(dataset)}"
     return load_config(
         path,
-        flags={key: given.get(name) for name, key in KEY_OF_FLAG.items()},
+        flags={key: given.get(name) for name, key in keys.items()},
         overrides=overrides or (),
-        base={} if preset is None else load_preset(registry.find("preset", preset)),
+        base=base,
         base_name=f"--preset {preset}",
         registry=registry,
         flag_names=_FLAG_NAMES,
     )
+
+
+def _dataset(
+    path: Path | None, flag: str | None, overrides: Sequence[str], base: Mapping[str, Any]
+) -> str:
+    """Return the name of the dataset that the settings will have, the highest level first."""
+    from balenas_core.config._model import DEFAULT_DATASET
+    from balenas_core.config._read import read_document
+
+    settings = (text.partition("=") for text in reversed(overrides))
+    by_set = (_value(text) for key, _, text in settings if key.strip() in ("data", "data.name"))
+    file = {} if path is None else read_document(path).data
+    sections = (next(by_set, None), flag, file.get("data"), base.get("data"), DEFAULT_DATASET)
+    names = (s.get("name") if isinstance(s, Mapping) else s for s in sections)
+    return next(name for name in names if isinstance(name, str))
+
+
+def _value(text: str) -> Any:
+    from balenas_core.config._document import DocumentError
+    from balenas_core.config._yaml import parse_yaml
+
+    try:
+        return parse_yaml(text).data
+    except DocumentError:  # reading the configuration says so
+        return None
 
 
 def load_preset(ref: PluginRef) -> Mapping[str, Any]:

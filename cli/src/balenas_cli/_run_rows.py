@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +18,8 @@ def matching(folder: Path, *, status: str | None, filters: Iterable[str]) -> lis
     """Return the runs in a folder that have a status and settings.
 
     Raises:
-        UsageError: There is no such folder or status, or a filter is not KEY=VALUE.
+        UsageError: There is no such folder or status, a filter is not KEY=VALUE, or no run has
+            its key.
     """
     if not folder.is_dir():
         raise UsageError(
@@ -27,19 +28,39 @@ def matching(folder: Path, *, status: str | None, filters: Iterable[str]) -> lis
         )
     if status is not None and status not in STATUSES:
         raise UsageError(f"--status must be one of {', '.join(STATUSES)} (got {status!r}).")
-    accepts = [_setting(text) for text in filters]
+    wanted = [_parsed(text) for text in filters]
+    runs = find_runs(folder)
+    known = {key for run in runs for key in _keys(run.config)} if wanted else set()
+    for key, _ in wanted:
+        if runs and key not in known:
+            raise UsageError(
+                f"--filter: no run has a setting {key!r}.{did_you_mean(key, sorted(known))} "
+                f"'balenas runs show RUN --json' lists them."
+            )
+    accepts = [_setting(key, value) for key, value in wanted]
     return [
         run
-        for run in find_runs(folder)
+        for run in runs
         if status in (None, run.status) and all(accept(run) for accept in accepts)
     ]
 
 
-def _setting(text: str) -> Callable[[RunInfo], bool]:
+def _parsed(text: str) -> tuple[str, str]:
     key, equals, wanted = text.partition("=")
     if not equals or not key:
         raise UsageError(f"--filter must be KEY=VALUE, such as space=nb201 (got {text!r}).")
+    return key, wanted
+
+
+def _setting(key: str, wanted: str) -> Callable[[RunInfo], bool]:
     return lambda run: _is(run.setting(key), wanted)
+
+
+def _keys(config: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    for key, value in config.items():
+        yield f"{above}{key}"
+        if isinstance(value, Mapping):
+            yield from _keys(value, f"{above}{key}.")
 
 
 def _is(value: Any, wanted: str) -> bool:

@@ -23,7 +23,7 @@ Status = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only runs that are running, interrupted, failed or done.",
+        help="Only runs that are running, interrupted, failed, done or unknown.",
     ),
 ]
 Filter = Annotated[
@@ -143,8 +143,11 @@ def prune(
     Runs are named, or chosen by --status, --filter and --older-than. Those that did not end
     well can be resumed, and go only with --force; one that is running never goes.
     """
+    import sys
+
     from balenas_cli._console import print_text
     from balenas_cli._run_prune import chosen, prune, question
+    from balenas_core.errors import UsageError
 
     found = chosen(
         runs or (),
@@ -158,6 +161,8 @@ def prune(
         print_text("no run to remove")
         return
     if not yes:
+        if not sys.stdin.isatty():
+            raise UsageError("there is no terminal to ask on; use --yes to remove without asking.")
         typer.confirm(question(found, checkpoints_only=checkpoints), abort=True, err=True)
     for line in prune(found, checkpoints_only=checkpoints):
         print_text(line)

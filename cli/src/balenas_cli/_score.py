@@ -106,7 +106,10 @@ def score(
     data_root: Annotated[
         str | None,
         typer.Option(
-            "--data-root", metavar="PATH", help="Where the dataset is.", rich_help_panel=_HOW
+            "--data-root",
+            metavar="PATH",
+            help="File or folder of the dataset.",
+            rich_help_panel=_HOW,
         ),
     ] = None,
     batch_size: Annotated[
@@ -116,21 +119,24 @@ def score(
         ),
     ] = 64,
     input_shape: Annotated[
-        str,
+        str | None,
         typer.Option(
-            "--input", metavar="CxHxW", help="Shape of images by formula.", rich_help_panel=_HOW
+            "--input",
+            metavar="CxHxW",
+            help="Shape of images by formula; 3x32x32 by default.",
+            rich_help_panel=_HOW,
         ),
-    ] = "3x32x32",
+    ] = None,
     classes: Annotated[
-        int,
+        int | None,
         typer.Option(
             "--classes",
             metavar="N",
             min=1,
-            help="Classes of images by formula.",
+            help="Classes of images by formula; 10 by default.",
             rich_help_panel=_HOW,
         ),
-    ] = 10,
+    ] = None,
     dtype: Annotated[
         str | None,
         typer.Option(

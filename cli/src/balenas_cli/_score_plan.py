@@ -13,6 +13,8 @@ from typing import Any, get_args
 
 import torch
 
+from balenas_cli._data_place import place_option
+from balenas_cli._typed import as_typed
 from balenas_core._suggest import did_you_mean
 from balenas_core.architecture import Architecture
 from balenas_core.config import PluginSection
@@ -31,6 +33,7 @@ from balenas_core.space import AnySpace, Task
 FORMULA = "formula"
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
+_SHAPE, _CLASSES = "3x32x32", 10
 _TRIES = 100
 """Draws for each architecture wanted, before the space counts as exhausted."""
 
@@ -59,8 +62,8 @@ def plan(
     data: str | None,
     data_root: str | None,
     batch_size: int,
-    input_shape: str,
-    classes: int,
+    input_shape: str | None,
+    classes: int | None,
     dtype: str | None,
     settings: Sequence[str],
 ) -> Plan:
@@ -77,15 +80,17 @@ def plan(
     if not space:
         raise UsageError(f"name the search space with --space. {_installed('space')}")
     options = _sorted_settings(settings, names)
-    section = PluginSection.resolve("space", {"name": space, **options["space"]})
+    with as_typed({"space": "--space"}):
+        section = PluginSection.resolve("space", {"name": space, **options["space"]})
     built = _build("space", section)
     sections = {
         name: PluginSection.resolve("proxy", {"name": name, **options[name]}) for name in names
     }
     kind = _dtype(dtype, by_formula)
     source = _source(data, by_formula)
+    _refuse_ignored(source, {"--input": input_shape, "--classes": classes}, data_root)
     batch, task, facts = (
-        _formula_images(batch_size, _shape(input_shape), classes)
+        _formula_images(batch_size, _shape(input_shape or _SHAPE), classes or _CLASSES)
         if source == FORMULA
         else _dataset_images(source, data_root, options["data"], batch_size, seed)
     )
@@ -172,6 +177,19 @@ def _source(data: str | None, init: Init) -> str:
     return data or (FORMULA if init == "formula" else "digits")
 
 
+def _refuse_ignored(source: str, of_formula: Mapping[str, Any], root: str | None) -> None:
+    if source == FORMULA:
+        if root is not None:
+            raise UsageError("--data-root: images by formula are in no file; leave it out.")
+        return
+    for flag, value in of_formula.items():
+        if value is not None:
+            raise UsageError(
+                f"{flag} is for images by formula, and those of {source!r} have their own; leave "
+                f"it out, or add --data {FORMULA}."
+            )
+
+
 def _shape(text: str) -> tuple[int, int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text.strip().lower())
     if match is None or "0" in match.groups():
@@ -190,8 +208,9 @@ def _formula_images(batch_size: int, shape: tuple[int, int, int], classes: int) 
 def _dataset_images(
     name: str, root: str | None, options: Mapping[str, Any], batch_size: int, seed: int
 ) -> _Images:
-    given = {"name": name, **options, **({} if root is None else {"root": root})}
-    section = PluginSection.resolve("dataset", given)
+    given = {"name": name, **options, **({} if root is None else {place_option(name): root})}
+    with as_typed({"dataset": "--data"}):
+        section = PluginSection.resolve("dataset", given)
     dataset: ImageDataset = _build("dataset", section)
     import numpy as np
 

@@ -12,6 +12,7 @@ from balenas_cli._console import stderr
 from balenas_cli._score_plan import Plan
 from balenas_core.errors import SelectionError
 from balenas_core.scores import ScoredRow, ScoreFile, score_all
+from balenas_core.scores._parallel import check_backend
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -33,6 +34,8 @@ def run(
         OutputError: The file cannot be written.
         SelectionError: Every proxy failed on every architecture.
     """
+    if backend is not None:
+        check_backend(backend)
     proxies = list(plan.job.proxies)
     file = None if output is None else ScoreFile(output, proxies, plan.settings)
     there = file.architectures if file is not None else set()

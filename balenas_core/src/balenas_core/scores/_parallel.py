@@ -110,6 +110,15 @@ def _score_part(job: ScoringJob, part: list[Architecture]) -> list[_Scores]:
     return [job.score(job.network(form)) for form in part]
 
 
+def check_backend(backend: str) -> None:
+    """Raise where there is no such back end, also for one job, which needs none.
+
+    Raises:
+        UsageError: joblib has no such back end, or is not installed.
+    """
+    _parallel(_require_joblib(), 1, backend)
+
+
 def _require_joblib() -> Any:
     try:
         return importlib.import_module("joblib")
