@@ -31,7 +31,6 @@ _DAMAGE: Final = (
     IndexError,
     ValueError,
     TypeError,
-    EOFError,
     AttributeError,
     OverflowError,
     zlib.error,
@@ -89,6 +88,8 @@ def read_pickles(file: IO[bytes]) -> Iterator[Any]:
     while True:
         try:
             value = machine.run()
+        except EOFError as error:
+            raise PickleError("it is truncated") from error
         except _DAMAGE as error:
             # Only these say something about the file; the others are of this machine's inside.
             reason = f" ({error})" if type(error) is ValueError else ""
