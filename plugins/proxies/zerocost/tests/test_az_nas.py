@@ -11,7 +11,7 @@ from balenas_core.formula import fill_by_formula
 from balenas_core.proxy import Batch
 from balenas_core.registry import default_registry
 from balenas_core.space import Task
-from balenas_proxy_zerocost import az_expressivity, az_progressivity, az_trainability, nb201_labels
+from balenas_proxy_zerocost import az_expressivity, az_progressivity, az_trainability
 from balenas_proxy_zerocost._az_nas import blocks
 
 DENSE = (
@@ -99,7 +99,7 @@ def test_blocks_of_an_nb201_network_are_its_cells_and_reductions(textbook, formu
     plugin = default_registry().find("space", "nb201").load()
     space = plugin.load_implementation()(plugin.options(channels=4, cells_per_stage=1))
     network = space.network(space.parse(DENSE), Task((3, 16, 16), 10)).double()
-    fill_by_formula(network, nb201_labels(network))
+    fill_by_formula(network, space.formula_labels(network))
     batch = formula_images(pixels=16)
     for proxy in (az_expressivity, az_progressivity, az_trainability):
         expected = proxy(textbook(DENSE), batch, **GIVEN)

@@ -7,7 +7,6 @@ from torch import nn
 from balenas_core.errors import UsageError
 from balenas_core.formula import fill_by_formula, formula_batch, formula_numbers
 from balenas_core.space import Task
-from balenas_proxy_zerocost import nb201_labels
 
 TEXTS = [
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|",
@@ -80,7 +79,7 @@ def test_the_nb201_space_builds_the_textbook_network(textbook, formula_images, t
     options = plugin.load().options(channels=4, cells_per_stage=cells)
     space = plugin.load_implementation()(options)
     network = space.network(space.parse(text), Task((3, 32, 32), 10)).double()
-    fill_by_formula(network, nb201_labels(network))
+    fill_by_formula(network, space.formula_labels(network))
     expected = textbook(text, cells=cells)
     images = formula_images().images
     torch.testing.assert_close(network(images), expected(images), rtol=1e-10, atol=1e-12)

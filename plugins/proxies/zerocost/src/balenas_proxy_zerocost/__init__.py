@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     )
     from balenas_proxy_zerocost._grasp import grasp as grasp
     from balenas_proxy_zerocost._jacobian import epe_nas as epe_nas, jacov as jacov
-    from balenas_proxy_zerocost._nb201_labels import nb201_labels as nb201_labels
     from balenas_proxy_zerocost._ntk import ntk as ntk
     from balenas_proxy_zerocost._patterns import linear_regions as linear_regions, swap as swap
     from balenas_proxy_zerocost._size import flops as flops, l2_norm as l2_norm, params as params
@@ -45,7 +44,6 @@ _MODULE_OF = {
     "linear_regions": "_patterns",
     "logsynflow": "_flow",
     "meco": "_features",
-    "nb201_labels": "_nb201_labels",
     "ntk": "_ntk",
     "params": "_size",
     "plain": "_gradients",
