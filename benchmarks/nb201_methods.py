@@ -237,7 +237,8 @@ def table(output: Path, setting: Setting, presets: Iterable[str]) -> str:
     for preset in presets:
         paths = sorted(output.glob(f"{setting.name}-{preset}-[0-9]*.json"))
         records = [json.loads(path.read_text()) for path in paths]
-        records = [r for r in records if r["setting"] == asdict(setting)]
+        # "darts-[0-9]*" also matches the files of "darts-2nd".
+        records = [r for r in records if r["preset"] == preset and r["setting"] == asdict(setting)]
         if not records:
             continue
         entries = {
