@@ -95,3 +95,16 @@ def test_every_command_is_in_the_help_test():
             yield from leaves(child, (*path, name))
 
     assert set(leaves(get_command(app), ())) <= {*HELP, "version --help"}
+
+
+def test_help_fills_the_width_of_the_terminal():
+    from balenas_cli._lazy import _filled
+
+    assert (
+        _filled("""First line.
+
+    One paragraph over
+    two lines.
+    """)
+        == "First line.\n\nOne paragraph over two lines."
+    )

@@ -6,13 +6,17 @@ Typer converts every parameter with pydantic, whose import takes longer than all
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from typer.core import TyperCommand, TyperGroup
 
 
 class LazyCommand(TyperCommand):
-    """A command that converts only what was given."""
+    """A command that converts only what was given, and whose help fills the terminal's width."""
+
+    def __init__(self, *args: Any, help: str | None = None, **kwargs: Any) -> None:
+        super().__init__(*args, help=None if help is None else _filled(help), **kwargs)
 
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the command."""
@@ -25,6 +29,12 @@ class LazyGroup(TyperGroup):
     def get_params(self, ctx: Any) -> list[Any]:
         """Return the parameters of the group."""
         return [_skip_absent(param) for param in super().get_params(ctx)]
+
+
+def _filled(text: str) -> str:
+    """Return a docstring without the line breaks inside of its paragraphs, which typer keeps."""
+    paragraphs = inspect.cleandoc(text).split("\n\n")
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in paragraphs)
 
 
 def _skip_absent(param: Any) -> Any:
