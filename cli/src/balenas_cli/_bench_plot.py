@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from balenas_cli._bench_rows import AnyBenchmark, columns
+from balenas_cli._figure import figure_class, save
 from balenas_core.architecture import Architecture
-from balenas_core.errors import OutputError, UsageError
 
-_FORMATS = (".png", ".svg", ".pdf")
 _BINS = 80
 
 
@@ -31,21 +30,14 @@ def draw(
         DataError: Something was not measured.
         OutputError: The file cannot be written.
     """
-    if output.suffix.lower() not in _FORMATS:
-        raise UsageError(f"--output must end in {', '.join(_FORMATS)}; got {str(output)!r}.")
-    figure_class = _require_figure()
+    new_figure = figure_class(output, "--output")
     shown = columns(benchmark, dataset, metric or benchmark.metrics[0])
-    figure = figure_class(figsize=(7, 2.6 * len(shown)), layout="constrained")
+    figure = new_figure(figsize=(7, 2.6 * len(shown)), layout="constrained")
     axes = figure.subplots(len(shown), squeeze=False)[:, 0]
     for axis, (name, what) in zip(axes, shown, strict=True):
         _panel(axis, benchmark, architectures, name, what, seed)
     figure.suptitle(benchmark.name, fontsize=10)
-    try:
-        figure.savefig(output, dpi=150)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {output}: {error.strerror or error}. Give another file to --output."
-        ) from error
+    save(figure, output, "--output")
 
 
 def _panel(
@@ -67,14 +59,3 @@ def _panel(
     axis.set_ylabel("architectures")
     if architectures:
         axis.legend(fontsize=8)
-
-
-def _require_figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            f"plots need matplotlib, which cannot be imported ({error}). "
-            f"Install it with: pip install 'balenas-cli[plot]'"
-        ) from error
-    return Figure

@@ -9,10 +9,9 @@ from typing import Any
 import numpy as np
 
 from balenas_cli._correlate_rows import Comparison, Floats
-from balenas_core.errors import OutputError, UsageError
+from balenas_cli._figure import figure_class, save
 from balenas_core.scores import spearman
 
-_FORMATS = (".png", ".svg", ".pdf")
 _DECADES = 3
 """A logarithmic axis where positive scores span more."""
 
@@ -26,21 +25,14 @@ def draw(pairs: Sequence[Comparison], output: Path) -> None:
         UsageError: matplotlib is not installed, or the file's name has another ending.
         OutputError: The file cannot be written.
     """
-    if output.suffix.lower() not in _FORMATS:
-        raise UsageError(f"--plot must end in {', '.join(_FORMATS)}; got {str(output)!r}.")
-    figure_class = _require_figure()
+    new_figure = figure_class(output, "--plot")
     datasets = list(dict.fromkeys(pair.dataset for pair in pairs))
     proxies = list(dict.fromkeys(pair.proxy for pair in pairs))
-    figure = figure_class(figsize=(3.2 * len(proxies), 2.8 * len(datasets)), layout="constrained")
+    figure = new_figure(figsize=(3.2 * len(proxies), 2.8 * len(datasets)), layout="constrained")
     axes = figure.subplots(len(datasets), len(proxies), squeeze=False)
     for pair in pairs:
         _panel(axes[datasets.index(pair.dataset), proxies.index(pair.proxy)], pair)
-    try:
-        figure.savefig(output, dpi=150)
-    except OSError as error:
-        raise OutputError(
-            f"cannot write {output}: {error.strerror or error}. Give another file to --plot."
-        ) from error
+    save(figure, output, "--plot")
 
 
 def _panel(axis: Any, pair: Comparison) -> None:
@@ -63,14 +55,3 @@ def _spans_decades(x: Floats) -> bool:
     if len(positive) == 0 or x.min() < 0:
         return False
     return bool(np.log10(positive.max()) - np.log10(positive.min()) > _DECADES)
-
-
-def _require_figure() -> Any:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError as error:
-        raise UsageError(
-            f"plots need matplotlib, which cannot be imported ({error}). "
-            f"Install it with: pip install 'balenas-cli[plot]'"
-        ) from error
-    return Figure
