@@ -1,0 +1,1 @@
+"""Found networks as timm models: training with timm's parts, and export."""
