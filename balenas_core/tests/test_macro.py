@@ -152,6 +152,11 @@ def test_neighbors_differ_in_one_layer(architecture):
         assert sum(one != other for one, other in pairs) == 1
 
 
+def test_architectures_are_counted_out():
+    every = list(SPACE.architectures())
+    assert len(set(every)) == len(every) == SPACE.size() == 2**2 * 3**3
+
+
 def test_random_draws_reach_all_108_architectures():
     source = generator(0)
     assert len({SPACE.random(source) for _ in range(1500)}) == 2**2 * 3**3

@@ -83,6 +83,10 @@ def test_jobs_give_the_same_file(call, tmp_path):
         (TOY, "nothing to score; give architectures, --random N, --file FILE or --all."),
         ((*TOY, "conv"), "expected two of"),
         ((*TOY, "--file", "none.txt"), "cannot read --file none.txt"),
+        (
+            ("score", "--space", "darts", "--proxy", "toy_params", "--all"),
+            "--all: space 'darts' has 1,076,746,950,455,072,400 architectures; take a part with",
+        ),
         ((*TOY, "--random", "10"), "found only 9 different architectures"),
         ((*TOY, "--all", "--init", "fomula"), "--init must be default or formula; got 'fomula'"),
         ((*TOY, "--all", "--dtype", "half"), "--dtype must be float32 or float64; got 'half'"),

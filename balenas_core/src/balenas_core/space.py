@@ -130,6 +130,10 @@ class SearchSpace(ABC, Generic[A]):
     def neighbors(self, architecture: A) -> Iterator[A]:
         """Yield every architecture that differs in exactly one decision."""
 
+    def size(self) -> int | None:
+        """Return the number of architectures with different text forms; here None, unknown."""
+        return None
+
     def architectures(self) -> Iterator[A] | None:
         """Yield every architecture, where they can be counted out; here None."""
         return None

@@ -34,6 +34,8 @@ FORMULA = "formula"
 
 _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _SHAPE, _CLASSES = "3x32x32", 10
+_MOST = 2_000_000
+"""Architectures that fit into memory: the largest space that has been tabulated has 1,312,200."""
 _TRIES = 100
 """Draws for each architecture wanted, before the space counts as exhausted."""
 
@@ -245,12 +247,13 @@ def _from_file(space: AnySpace, path: Path) -> Iterator[Architecture]:
 
 
 def _all(space: AnySpace, name: str) -> Iterator[Architecture]:
-    found = space.architectures()
-    if found is None:
+    size, found = space.size(), space.architectures()
+    if found is None or (size is not None and size > _MOST):
+        count = "an unknown number of" if size is None else f"{size:,}"
         raise UsageError(
-            f"space {name!r} cannot be counted out; take a part of it with --random N."
+            f"--all: space {name!r} has {count} architectures; take a part with --random N."
         )
-    return iter(found)
+    return found
 
 
 def _random(space: AnySpace, count: int, seed: int) -> Iterator[Architecture]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -190,6 +191,15 @@ class MacroSpace(SearchSpace[MacroArchitecture], ABC):
             for new in layer.choices:
                 if new != old:
                     yield self._architecture((*blocks[:index], new, *blocks[index + 1 :]))
+
+    def size(self) -> int:
+        """Return the product of the numbers of choices."""
+        return math.prod(len(layer.choices) for layer in self._layers())
+
+    def architectures(self) -> Iterator[MacroArchitecture]:
+        """Yield every architecture; the block of the last layer changes fastest."""
+        choices = itertools.product(*(layer.choices for layer in self._layers()))
+        return map(self._architecture, choices)
 
     def _layers(self) -> list[_Layer]:
         rows: Counter[str] = Counter()

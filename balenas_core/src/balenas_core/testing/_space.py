@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import ClassVar
 
 import torch
@@ -10,6 +11,8 @@ from balenas_core.errors import ArchitectureError
 from balenas_core.random import generator, seeded
 from balenas_core.space import AnySpace, Task
 from balenas_core.testing._plugin import PluginConformance
+
+_COUNTED = 2000
 
 
 class SearchSpaceConformance(PluginConformance):
@@ -60,6 +63,14 @@ class SearchSpaceConformance(PluginConformance):
         for seed in range(self.samples):
             once = space.canonical(space.random(generator(seed)))
             assert space.canonical(once) == once
+
+    def test_architectures_come_once_each_and_are_as_many_as_the_size(self) -> None:
+        space = self.space()
+        found = [str(a) for a in itertools.islice(space.architectures() or (), _COUNTED)]
+        assert len(set(found)) == len(found)
+        assert all(str(space.parse(text)) == text for text in found[: self.samples])
+        size = space.size()
+        assert not found or size is None or len(found) == min(size, _COUNTED)
 
     def test_neighbors_are_symmetric_and_mutations_are_neighbors(self) -> None:
         space = self.space()

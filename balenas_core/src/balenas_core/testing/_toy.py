@@ -139,6 +139,10 @@ class ToySpace(SearchSpace[ToyArchitecture]):
         is_dead = "none" in architecture.operations
         return ToyArchitecture(("none", "none")) if is_dead else architecture
 
+    def size(self) -> int:
+        """Return their number."""
+        return int(len(_OPERATIONS) ** len(_SLOTS))
+
     def architectures(self) -> Iterator[ToyArchitecture]:
         """Yield all nine architectures."""
         for first, second in itertools.product(_OPERATIONS, repeat=2):

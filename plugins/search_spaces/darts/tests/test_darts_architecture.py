@@ -58,6 +58,13 @@ def test_neighbors_are_distinct_symmetric_and_in_the_space(seed, operations):
         assert architecture in set(space.neighbors(neighbor))
 
 
+def test_size_is_two_of_the_inputs_of_every_node_and_their_operations():
+    inputs = 1 * 3 * 6 * 10
+    assert DartsSpace(DartsOptions()).size() == (inputs * 7**8) ** 2
+    for narrow in ("s1", "s2"):  # two operations an edge
+        assert DartsSpace(DartsOptions(operations=narrow)).size() == (inputs * 2**8) ** 2
+
+
 def test_full_space_has_132_neighbors():
     # 16 operations can change to 6 others each; inputs of nodes 3, 4, 5 to 1, 2, 3 others.
     _, architecture = drawn(0)

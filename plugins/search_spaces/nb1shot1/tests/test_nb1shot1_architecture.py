@@ -94,6 +94,14 @@ def test_neighbors_are_symmetric_and_in_the_space(seed, name):
         assert architecture in list(space.neighbors(neighbor))
 
 
+@pytest.mark.parametrize("name", ["s1", "s2"])
+def test_the_space_yields_each_of_its_configurations_once(name):
+    found = NB1Shot1Space(NB1Shot1Options(space=name))
+    every = set(found.architectures())
+    assert len(every) == found.size() == {"s1": 14_580, "s2": 29_160}[name]
+    assert found.random(torch.Generator().manual_seed(0)) in every
+
+
 def test_position_is_the_place_in_the_enumeration():
     for name in ("s1", "s2"):
         topology = TOPOLOGIES[name]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator
 
 import torch
@@ -208,6 +210,14 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
                 pick = int(torch.randint(len(known), (), generator=generator))
                 pairs.append((known[pick], source))
         return DartsCell(tuple(pairs), CONCAT)
+
+    def size(self) -> int:
+        """Return the number of choices of two inputs and their operations, of all nodes."""
+        return math.prod(self._size_of_node(kind, node) for kind in KINDS for node in CONCAT)
+
+    def _size_of_node(self, kind: str, node: int) -> int:
+        known = [len(self._choices.real(kind, CellEdge(source, node))) for source in range(node)]
+        return sum(one * other for one, other in itertools.combinations(known, 2))
 
     def mutate(self, architecture: DartsArchitecture, generator: Generator) -> DartsArchitecture:
         """Return a random neighbour."""

@@ -192,6 +192,14 @@ class NB1Shot1Space(SearchSpace[NB1Shot1Architecture]):
                 if len(set(own) - set(other)) == 1:
                     yield NB1Shot1Architecture(operations, (*parents[:k], other, *parents[k + 1 :]))
 
+    def size(self) -> int:
+        """Return the number of configurations: parents times operations."""
+        return self.topology.size()
+
+    def architectures(self) -> Iterator[NB1Shot1Architecture]:
+        """Yield every configuration; the last operation changes fastest."""
+        return _architecture.all_architectures(self.topology)
+
     def benchmark(self) -> Benchmark[NB1Shot1Architecture] | None:
         """Return NAS-Bench-101's results: of ``benchmark_folder``, else the imported ones."""
         folder = self.options.benchmark_folder

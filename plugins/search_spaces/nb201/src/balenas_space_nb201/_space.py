@@ -130,6 +130,10 @@ class NB201Space(SearchSpace[NB201Architecture]):
                 if new != old:
                     yield NB201Architecture((*chosen[:k], new, *chosen[k + 1 :]))
 
+    def size(self) -> int:
+        """Return 5 to the power of 6."""
+        return int(len(OPERATIONS) ** len(EDGES))
+
     def architectures(self) -> Iterator[NB201Architecture]:
         """Yield all 15,625 architectures; the operation of the last edge changes fastest."""
         return _architecture.all_architectures()
