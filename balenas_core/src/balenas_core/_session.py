@@ -214,10 +214,20 @@ class Session:
         record["seconds"] = clock.seconds("epoch")
         clock.reset("epoch")
         self._metrics.append(record)
-        place.end_epoch(self._run.append_metrics(record) if self._run else 0)
+        place.end_epoch(self._write(epoch, record))
         self._save()
         self._emit(EpochEnded(epoch, record))
         self._stop_if_asked()
+
+    def _write(self, epoch: int, record: Mapping[str, Any]) -> int:
+        """Write what is known of an epoch, and return the size of the metrics."""
+        if self._run is None:
+            return 0
+        distribution = self._components.distribution
+        with torch.no_grad():
+            weights = distribution.mean_weights()
+        self._run.append_distribution(epoch, distribution.decisions, weights)
+        return self._run.append_metrics(record)
 
     def _run_steps(self, epoch: int) -> None:
         place, steps = self._place, self._train.steps_per_epoch

@@ -4,13 +4,14 @@
 ``environment.json`` versions and machine
 ``status.json``      running, interrupted, failed or done; the configuration once more, as JSON
 ``metrics.jsonl``    one line per epoch
+``distribution.jsonl``  the weight of every choice, one line per epoch after one of names
 ``checkpoints/``     the last good states (tensors and plain data only)
 ``selection.jsonl``  one line per scored candidate
 ``result.json``      what was found
 ``lock``             who works in it; only while somebody does
 
-On the CPU, ``metrics.jsonl`` and ``result.json`` of a run that was killed and resumed are those
-of an uninterrupted one, but for what is called ``seconds``.
+On the CPU, ``metrics.jsonl``, ``distribution.jsonl`` and ``result.json`` of a run that was killed
+and resumed are those of an uninterrupted one, but for what is called ``seconds``.
 """
 
 from __future__ import annotations
@@ -19,21 +20,25 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from balenas_core._atomic import is_unfinished, write_atomically
 from balenas_core._checkpoint import Checkpoint, Checkpoints
+from balenas_core._distribution_log import append_distribution, cut_distribution
 from balenas_core._lock import LOCK, RunLock
 from balenas_core._output_errors import output_errors
 from balenas_core._score_log import ScoreLog
 from balenas_core.errors import RunExistsError, UsageError
 
+if TYPE_CHECKING:
+    from balenas_core.space import Decision, Weights
+
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
-CHECKPOINTS = "checkpoints"
+DISTRIBUTION, CHECKPOINTS = "distribution.jsonl", "checkpoints"
 
 
 class RunDirectory:
@@ -177,8 +182,22 @@ class RunDirectory:
             os.fsync(file.fileno())
             return file.tell()
 
+    def append_distribution(
+        self, epoch: int, decisions: Sequence[Decision], weights: Weights
+    ) -> None:
+        """Append one line to ``distribution.jsonl`` and push it to the disk.
+
+        It comes before the line of metrics: ``restore_metrics`` removes what has none.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        append_distribution(self.path / DISTRIBUTION, epoch, decisions, weights)
+
     def restore_metrics(self, size: int) -> list[dict[str, Any]]:
         """Cut ``metrics.jsonl`` to an earlier size, and return its records.
+
+        ``distribution.jsonl`` is cut to the same epochs.
 
         Raises:
             UsageError: The file was shortened.
@@ -194,7 +213,9 @@ class RunDirectory:
             file.truncate(size)
             os.fsync(file.fileno())
             file.seek(0)
-            return [json.loads(line) for line in file]
+            records = [json.loads(line) for line in file]
+        cut_distribution(self.path / DISTRIBUTION, len(records))
+        return records
 
     def open_scores(self, checkpoint: str) -> ScoreLog:
         """Return the memory of a selection that starts from the checkpoint of this checksum.

@@ -154,6 +154,7 @@ def outcome(run: Path) -> dict[str, Any]:
             without_seconds(json.loads(line))
             for line in (run / "metrics.jsonl").read_text().splitlines()
         ],
+        "distribution": (run / "distribution.jsonl").read_text().splitlines(),
         "state": state,
     }
 
