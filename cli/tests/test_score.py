@@ -99,6 +99,8 @@ def test_jobs_give_the_same_file(call, tmp_path):
         ((*TOY, "--all", "--data", "formula", "--data-root", "x"), "are in no file"),
         ((*TOY, "--all", "--data-root", "x"), "--data-root: dataset 'digits' is in no file"),
         (("score", "-s", "toi", "-p", "toy_params", "--all"), "error: --space: no space called"),
+        ((*TOY, "--all", "--device", "gpu"), "device must be auto, cpu, cuda, cuda:N or mps"),
+        ((*TOY, "--all", "--device", "cuda:99"), "device 'cuda:99' is not available here; use"),
         ((*TOY, "--all", "--backend", "x"), "joblib has no back end 'x'"),
         ((*TOY, "--all", "--jobs", "2", "--backend", "x"), "joblib has no back end 'x'"),
     ],

@@ -14,6 +14,7 @@ from balenas_core import environment
 from balenas_core._bilevel import Precision
 from balenas_core._checkpoint import Checkpoint
 from balenas_core._components import DTYPES, build_components
+from balenas_core._device import find_device
 from balenas_core._resume import (
     Resume,
     existing_run,
@@ -24,7 +25,7 @@ from balenas_core._resume import (
 from balenas_core._session import Session
 from balenas_core._stored_result import read_result
 from balenas_core.config import SearchConfig, to_yaml
-from balenas_core.errors import OutputError, UsageError
+from balenas_core.errors import OutputError
 from balenas_core.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -122,7 +123,7 @@ class Search:
             OutputError: The run directory cannot be written; its last checkpoint is intact.
             SearchInterrupted: A stop was requested.
         """
-        precision = Precision(_device(self.config.device), DTYPES[self.config.precision])
+        precision = Precision(find_device(self.config.device), DTYPES[self.config.precision])
         run = existing_run(self.config, resume)
         if run is None and self.config.output is not None:
             check_is_free(self.config.output)
@@ -230,23 +231,6 @@ def _record_failure(run: RunDirectory | None, error: BaseException) -> None:
         # The disk that ended the search may not take this either.
         with suppress(OutputError):
             run.write_status("interrupted" if is_interrupt else "failed", message=str(error))
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    device = torch.device(name)
-    available = {
-        "cpu": True,
-        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
-        "mps": torch.backends.mps.is_available(),
-    }
-    if not available.get(device.type, False):
-        raise UsageError(
-            f"device {name!r} is not available here; use --device auto or --device cpu. "
-            f"'balenas doctor' shows what torch {torch.__version__} can use."
-        )
-    return device
 
 
 @contextmanager

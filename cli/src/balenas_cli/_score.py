@@ -157,6 +157,15 @@ def score(
             rich_help_panel=_HOW,
         ),
     ] = None,
+    device: Annotated[
+        str,
+        typer.Option(
+            "--device",
+            metavar="NAME",
+            help="auto, cpu, cuda, cuda:1 or mps; auto takes a GPU if there is one.",
+            rich_help_panel=_WORK,
+        ),
+    ] = "auto",
     jobs: Annotated[
         int,
         typer.Option(
@@ -212,6 +221,7 @@ def score(
             input_shape=input_shape,
             classes=classes,
             dtype=dtype,
+            device=device,
             settings=set_ or [],
         )
         from balenas_cli._score_run import run

@@ -15,6 +15,7 @@ import torch
 
 from balenas_cli._data_place import place_option
 from balenas_cli._typed import as_typed
+from balenas_core._device import find_device
 from balenas_core._suggest import did_you_mean
 from balenas_core.architecture import Architecture
 from balenas_core.config import PluginSection
@@ -67,6 +68,7 @@ def plan(
     input_shape: str | None,
     classes: int | None,
     dtype: str | None,
+    device: str,
     settings: Sequence[str],
 ) -> Plan:
     """Build space, proxies, images and the list of architectures.
@@ -88,7 +90,7 @@ def plan(
     sections = {
         name: PluginSection.resolve("proxy", {"name": name, **options[name]}) for name in names
     }
-    kind = _dtype(dtype, by_formula)
+    kind, place = _dtype(dtype, by_formula), find_device(device)
     source = _source(data, by_formula)
     _refuse_ignored(source, {"--input": input_shape, "--classes": classes}, data_root)
     batch, task, facts = (
@@ -108,9 +110,8 @@ def plan(
         raise UsageError("nothing to score; give architectures, --random N, --file FILE or --all.")
     is_deduped = (every or random is not None) and init != "formula" if dedupe is None else dedupe
     found: dict[str, Proxy] = {name: _build("proxy", s) for name, s in sections.items()}
-    job = ScoringJob(
-        built, task, found, Batch(batch.images.to(kind), batch.labels), by_formula, seed, kind
-    )
+    placed = Batch(batch.images.to(place, kind), batch.labels.to(place))
+    job = ScoringJob(built, task, found, placed, by_formula, seed, kind)
     text = _fingerprint(
         {
             "space": section.model_dump(mode="json"),

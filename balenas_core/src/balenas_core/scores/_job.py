@@ -47,7 +47,7 @@ class ScoringJob:
         space: The search space.
         task: What networks are built for.
         proxies: Proxy by name.
-        batch: Images and labels.
+        batch: Images and labels, on the device where networks are scored.
         init: ``default`` for the space's own initialisation under ``seed``; ``formula`` fills
             weights by ``balenas_core.formula``, with the space's labels if it has some.
         seed: Of the initialisation, the same for every network, and of the proxies.
@@ -65,7 +65,8 @@ class ScoringJob:
     def network(self, architecture: Architecture) -> nn.Module:
         """Build the network of an architecture; draws from torch's global generator."""
         with seeded(self.seed):
-            network = self.space.network(architecture, self.task).to(self.dtype)
+            network = self.space.network(architecture, self.task)
+        network = network.to(self.batch.images.device, self.dtype)
         if self.init == "formula":
             fill_by_formula(network, self.space.formula_labels(network))
         return network
