@@ -29,3 +29,7 @@ from balenas_core.nn._sharing import (
     relu_in_place as relu_in_place,
     scaled_norm as scaled_norm,
 )
+from balenas_core.nn._staged import (
+    RegularizedNetwork as RegularizedNetwork,
+    StagedNetwork as StagedNetwork,
+)

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, drop_path, global_average, preferred_memory
+from balenas_core.nn import (
+    BatchNormMode,
+    RegularizedNetwork,
+    StagedNetwork,
+    drop_path,
+    preferred_memory,
+)
 from balenas_core.space import Task
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell
 from balenas_space_darts._operations import make_operation
@@ -17,6 +23,7 @@ from balenas_space_darts._skeleton import (
     NetworkPlan,
     Stem,
     make_preprocessing,
+    reductions,
 )
 
 
@@ -61,11 +68,10 @@ class FixedCell(nn.Module):
         return torch.cat([nodes[node] for node in self.cell.concat], dim=1)
 
 
-class DartsNetwork(nn.Module):
+class DartsNetwork(StagedNetwork, RegularizedNetwork):
     """Network of one architecture; its ``forward`` takes images and returns logits.
 
-    ``drop_path_prob`` may be set during training: each operation but the identity is then
-    dropped with that probability, for each sample.
+    Drop path leaves out any operation but the identity.
 
     Args:
         stem: First layers.
@@ -87,30 +93,54 @@ class DartsNetwork(nn.Module):
         self.cells = nn.ModuleList(cells)
         self.classifier = classifier
         self.auxiliary: AuxiliaryHead | None = None
-        self._auxiliary_cell = -1
+        self._auxiliary_block = ""
         if auxiliary is not None:
-            self.auxiliary, self._auxiliary_cell = auxiliary
+            self.auxiliary, index = auxiliary
+            self._auxiliary_block = f"cells.{index}"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `batch x channels x height x width`-dim images to `batch x classes`-dim logits."""
-        logits: Tensor = self.classifier(global_average(self._features(x)[0]))
-        return logits
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Stem, and the cells up to each reduction and after the last.
+
+        The second half of an ImageNet stem halves the image, and begins the next stage.
+        """
+        names = [f"cells.{index}" for index in range(len(self.cells))]
+        first, second = reductions(len(names))
+        halving = () if self.stem.second is None else ("stem.second",)
+        return (
+            ("stem.first",),
+            (*halving, *names[:first]),
+            tuple(names[first:second]),
+            tuple(names[second:]),
+        )
+
+    @property
+    def classifier_name(self) -> str:
+        """The last layer."""
+        return "classifier"
+
+    def forward_blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the features after the stem, or each of its halves, and after each cell."""
+        older, younger = self.stem(preferred_memory(x))
+        yield older
+        if younger is not older:
+            yield younger
+        probability = self.drop_path_prob if self.training else 0.0
+        for cell in self.cells:
+            older, younger = younger, self.run_block(cell, older, younger, probability)
+            yield younger
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Return the features as they are."""
+        return x
 
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits and those of the auxiliary head, None if there is none."""
-        features, middle = self._features(x)
-        auxiliary = None if self.auxiliary is None else self.auxiliary(middle)
-        return self.classifier(global_average(features)), auxiliary
-
-    def _features(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        older, younger = self.stem(preferred_memory(x))
-        middle = younger
-        probability = self.drop_path_prob if self.training else 0.0
-        for index, cell in enumerate(self.cells):
-            older, younger = younger, cell(older, younger, probability)
-            if index == self._auxiliary_cell:
-                middle = younger
-        return younger, middle
+        features, auxiliary = x, None
+        for name, features in zip(self.block_names, self.forward_blocks(x), strict=True):
+            if self.auxiliary is not None and name == self._auxiliary_block:
+                auxiliary = self.auxiliary(features)
+        return self.classify(features), auxiliary
 
 
 def _fresh_cell(architecture: DartsArchitecture, plan: CellPlan, norm: BatchNormMode) -> FixedCell:

@@ -13,6 +13,11 @@ from balenas_space_darts._choices import NODES
 STEM_MULTIPLIER = 3
 
 
+def reductions(cells: int) -> tuple[int, int]:
+    """Return the indices of the two reduction cells, of at least three cells."""
+    return cells // 3, 2 * cells // 3
+
+
 @dataclass(frozen=True, slots=True)
 class CellPlan:
     """Place of a cell in a network.
@@ -56,17 +61,13 @@ class NetworkPlan:
         """Index of the cell that the auxiliary head follows."""
         return 2 * self.cells // 3
 
-    def reductions(self) -> set[int]:
-        """Return the indices of the reduction cells."""
-        return {self.cells // 3, 2 * self.cells // 3}
-
     def __iter__(self) -> Iterator[CellPlan]:
         """Yield the plan of each cell."""
         stem = self.channels * (STEM_MULTIPLIER if self.stem == "cifar" else 1)
         before, channels = (stem, stem), self.channels
         follows_reduction = self.stem == "imagenet"
         for index in range(self.cells):
-            is_reduction = index in self.reductions()
+            is_reduction = index in reductions(self.cells)
             channels *= 2 if is_reduction else 1
             plan = CellPlan(before, channels, is_reduction, follows_reduction)
             yield plan
@@ -81,7 +82,7 @@ class NetworkPlan:
     def image_size(self, height: int, width: int, index: int) -> tuple[int, int]:
         """Return height and width of the output of a cell."""
         halvings = (3 if self.stem == "imagenet" else 0) + sum(
-            reduction <= index for reduction in self.reductions()
+            reduction <= index for reduction in reductions(self.cells)
         )
         for _ in range(halvings):
             height, width = -(-height // 2), -(-width // 2)

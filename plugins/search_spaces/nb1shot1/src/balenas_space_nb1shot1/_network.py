@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+from collections.abc import Iterator
+
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import global_average, preferred_memory
+from balenas_core.nn import StagedNetwork, preferred_memory
 from balenas_core.space import Task
 from balenas_space_nb1shot1._layers import ConvNormRelu, halve, make_operation, stage
 from balenas_space_nb1shot1._nb101 import NB101Cell, vertex_channels
@@ -58,7 +61,7 @@ class NB101Module(nn.Module):
         return total
 
 
-class NB101Network(nn.Module):
+class NB101Network(StagedNetwork):
     """Stem, cells with max pooling between the three stages, and classifier.
 
     Args:
@@ -82,12 +85,31 @@ class NB101Network(nn.Module):
         )
         self.classifier = nn.Linear(widths[-1], task.num_classes)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `batch x channels x height x width`-dim images to `batch x classes`-dim logits."""
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Stem, and the cells between poolings."""
+        count = len(self.cells)
+        by_stage = itertools.groupby(range(count), key=lambda index: stage(index, count))
+        return (
+            ("stem",),
+            *(tuple(f"cells.{index}" for index in indices) for _, indices in by_stage),
+        )
+
+    @property
+    def classifier_name(self) -> str:
+        """The last layer."""
+        return "classifier"
+
+    def forward_blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the features after the stem and each cell; a stage begins with a pooling."""
         x = self.stem(preferred_memory(x))
+        yield x
         for index, cell in enumerate(self.cells):
             if index and stage(index, len(self.cells)) > stage(index - 1, len(self.cells)):
                 x = halve(x)
-            x = cell(x)
-        logits: Tensor = self.classifier(global_average(x))
-        return logits
+            x = self.run_block(cell, x)
+            yield x
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Return the features as they are."""
+        return x

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from balenas_core.nn import BatchNormMode, Pool, ReluConvNorm, global_average, preferred_memory
+from balenas_core.nn import (
+    BatchNormMode,
+    Pool,
+    ReluConvNorm,
+    StagedNetwork,
+    global_average,
+    preferred_memory,
+)
 from balenas_core.space import Task
 from balenas_space_nb201._architecture import EDGES, NB201Architecture
 
@@ -119,8 +126,13 @@ class Skeleton(nn.Module):
             if index and index % per_stage == 0:
                 x = self.reductions[index // per_stage - 1](x)
             x = cell(index, x)
-        logits: Tensor = self.classifier(global_average(self.last_relu(self.last_norm(x))))
+        logits: Tensor = self.classifier(global_average(self.last_features(x)))
         return logits
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Apply batch normalisation and ReLU."""
+        features: Tensor = self.last_relu(self.last_norm(x))
+        return features
 
 
 def stage_widths(channels: int) -> list[int]:
@@ -128,7 +140,7 @@ def stage_widths(channels: int) -> list[int]:
     return [channels * 2**stage for stage in range(STAGES)]
 
 
-class NB201Network(nn.Module):
+class NB201Network(StagedNetwork):
     """Network of one architecture; its ``forward`` takes images and returns logits.
 
     Args:
@@ -141,15 +153,29 @@ class NB201Network(nn.Module):
         self.skeleton = skeleton
         self.cells = nn.ModuleList(cells)
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `batch x channels x height x width`-dim images to `batch x classes`-dim logits."""
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Stem, and three stages; all but the first begin with a reduction."""
+        per_stage = len(self.cells) // STAGES
+        stages = []
+        for stage in range(STAGES):
+            cells = range(stage * per_stage, (stage + 1) * per_stage)
+            reduction = [f"skeleton.reductions.{stage - 1}"] if stage else []
+            stages.append((*reduction, *(f"cells.{index}" for index in cells)))
+        return (("skeleton.stem",), *stages)
 
-        def cell(index: int, features: Tensor) -> Tensor:
-            out: Tensor = self.cells[index](features)
-            return out
+    @property
+    def classifier_name(self) -> str:
+        """The skeleton's last layer."""
+        return "skeleton.classifier"
 
-        logits: Tensor = self.skeleton(x, cell, len(self.cells))
-        return logits
+    def forward_blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the features after stem, reductions and cells."""
+        return self.run_in_order(x)
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Apply the last batch normalisation and ReLU."""
+        return self.skeleton.last_features(x)
 
 
 def fresh_network(
