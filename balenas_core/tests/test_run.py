@@ -6,7 +6,7 @@ import pytest
 
 from balenas_core._atomic import write_atomically
 from balenas_core.errors import OutputError, RunExistsError
-from balenas_core.run import CONFIG, METRICS, RunDirectory, check_is_free
+from balenas_core.run import CONFIG, METRICS, RunDirectory, RunKind, check_is_free, holds_run
 
 
 def _create(path: Path) -> RunDirectory:
@@ -26,6 +26,16 @@ def test_an_existing_run_is_refused_and_left_alone(tmp_path):
     with pytest.raises(RunExistsError, match="already holds a run"):
         _create(run.path)
     assert (run.path / METRICS).read_text() == before
+
+
+def test_a_run_of_another_kind_has_a_file_and_a_command_of_its_own(tmp_path):
+    kind = RunKind("recipe.yaml", "balenas train")
+    run = RunDirectory.create(tmp_path / "a", config_yaml="x: 1\n", environment={}, kind=kind)
+    assert (run.path / "recipe.yaml").read_text() == "x: 1\n"
+    assert holds_run(run.path, kind)
+    assert not holds_run(run.path)
+    with pytest.raises(RunExistsError, match=f"'balenas train {run.path}'"):
+        check_is_free(run.path, kind)
 
 
 def test_other_peoples_files_are_refused(tmp_path):

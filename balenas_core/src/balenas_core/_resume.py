@@ -5,14 +5,21 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 from balenas_core import environment
 from balenas_core._flat import differences
-from balenas_core.config import SearchConfig, load_config
+from balenas_core.config import CheckpointConfig, SearchConfig, load_config
 from balenas_core.errors import ConfigChangedError, UsageError
 from balenas_core.registry import Registry
-from balenas_core.run import CONFIG, RunDirectory, check_holds_run, holds_run
+from balenas_core.run import (
+    CONFIG,
+    SEARCH,
+    RunDirectory,
+    RunKind,
+    check_holds_run,
+    holds_run,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -30,7 +37,19 @@ differ from those of an uninterrupted run.
 """
 
 
-def existing_run(config: SearchConfig, resume: Resume) -> RunDirectory | None:
+class Resumable(Protocol):
+    """What a configuration says of its run directory."""
+
+    @property
+    def output(self) -> Path | None:
+        """The directory."""
+
+    @property
+    def checkpoint(self) -> CheckpointConfig:
+        """How many checkpoints it keeps."""
+
+
+def existing_run(config: Resumable, resume: Resume, kind: RunKind = SEARCH) -> RunDirectory | None:
     """Return the run to go on with, locked; None to start a new one.
 
     Raises:
@@ -45,11 +64,11 @@ def existing_run(config: SearchConfig, resume: Resume) -> RunDirectory | None:
             f"resume {resume!r} needs the directory of a run; give it with --output, since the "
             f"default is a new one each time."
         )
-    if not holds_run(output):
+    if not holds_run(output, kind):
         if resume == "must":
             raise UsageError(
-                f"{output} holds no run to go on with: there is no {output / CONFIG}. Check the "
-                f"path, or start one with --resume allow."
+                f"{output} holds no run to go on with: there is no {output / kind.config}. "
+                f"Check the path, or start one with --resume allow."
             )
         return None
     run = RunDirectory(output, keep=config.checkpoint.keep)

@@ -21,6 +21,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -39,6 +40,22 @@ if TYPE_CHECKING:
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
 DISTRIBUTION, CHECKPOINTS = "distribution.jsonl", "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKind:
+    """What a run directory is of.
+
+    Args:
+        config: Name of the file that makes it a run.
+        resume: The command that goes on with it.
+    """
+
+    config: str
+    resume: str
+
+
+SEARCH = RunKind(CONFIG, "balenas resume")
 
 
 class RunDirectory:
@@ -63,6 +80,7 @@ class RunDirectory:
         environment: Mapping[str, Any],
         config: Mapping[str, Any] | None = None,
         keep: int = 2,
+        kind: RunKind = SEARCH,
     ) -> RunDirectory:
         """Make a new run directory, with its configuration and environment, and lock it.
 
@@ -72,20 +90,21 @@ class RunDirectory:
             environment: Versions and machine.
             config: Configuration as plain data, for listings.
             keep: Number of checkpoints to keep.
+            kind: What the run is of.
 
         Raises:
             RunExistsError: ``path`` exists and is not an empty directory.
             RunLockedError: Another process is about to make the same run.
             OutputError: It cannot be written; nothing is left behind.
         """
-        check_is_free(path)
+        check_is_free(path, kind)
         run = cls(path, keep=keep)
         existed = path.is_dir()
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
             run.lock()
             try:
-                check_is_free(path)  # it may have been taken in between
+                check_is_free(path, kind)  # it may have been taken in between
             except BaseException:
                 run.release()
                 raise
@@ -94,9 +113,10 @@ class RunDirectory:
                 (path / METRICS).touch()
                 run.write_status("running", config=config or {})
                 # Last: what has a configuration is a run, and can be resumed.
-                write_atomically(path / CONFIG, lambda file: file.write(config_yaml.encode()))
+                text = config_yaml.encode()
+                write_atomically(path / kind.config, lambda file: file.write(text))
             except BaseException:
-                _remove(path, keep_directory=existed)
+                _remove(path, kind, keep_directory=existed)
                 run.release()
                 raise
         return run
@@ -238,9 +258,9 @@ class RunDirectory:
             self.checkpoints.tidy()
 
 
-def holds_run(path: Path) -> bool:
+def holds_run(path: Path, kind: RunKind = SEARCH) -> bool:
     """Whether a directory is that of a run."""
-    return (path / CONFIG).is_file()
+    return (path / kind.config).is_file()
 
 
 def check_holds_run(path: Path) -> None:
@@ -255,7 +275,7 @@ def check_holds_run(path: Path) -> None:
         )
 
 
-def check_is_free(path: Path) -> None:
+def check_is_free(path: Path, kind: RunKind = SEARCH) -> None:
     """Check that a run can be made at ``path``.
 
     Raises:
@@ -273,9 +293,9 @@ def check_is_free(path: Path) -> None:
         if not path.is_dir():
             raise RunExistsError(f"output {path} is a file; choose a directory with --output.")
         files = {file.name for file in path.iterdir() if not is_unfinished(file)}
-        if CONFIG in files:
+        if kind.config in files:
             raise RunExistsError(
-                f"output {path} already holds a run; go on with it with 'balenas resume {path}', "
+                f"output {path} already holds a run; go on with it with '{kind.resume} {path}', "
                 f"choose another directory with --output, or remove it first."
             )
         # The lock tells that the rest was left by a process killed while it made the run.
@@ -297,9 +317,9 @@ def finite(value: Any) -> Any:
     return value
 
 
-def _remove(path: Path, *, keep_directory: bool) -> None:
+def _remove(path: Path, kind: RunKind, *, keep_directory: bool) -> None:
     if not keep_directory:
         shutil.rmtree(path, ignore_errors=True)
         return
-    for name in (CONFIG, ENVIRONMENT, METRICS, STATUS):
+    for name in (kind.config, ENVIRONMENT, METRICS, STATUS):
         (path / name).unlink(missing_ok=True)

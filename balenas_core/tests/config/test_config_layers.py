@@ -1,12 +1,31 @@
 """Precedence of levels, and how problems name the place where a value was written."""
 
+from typing import Any
+
 import pytest
 from hypothesis import given, strategies as st
+from pydantic import BaseModel, ConfigDict
 
 from balenas_core.config import load_config
 from balenas_core.config._layers import Layer, Origin
+from balenas_core.config._load import load_settings
 from balenas_core.config._problems import unfit_flag
 from balenas_core.errors import ConfigError
+
+
+class Speed(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    lr: float = 0.0
+    epochs: int = 1
+
+
+class Job(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    space: Any = None
+    optimizer: Any = None
+    training: Speed = Speed()
+    seed: int = 0
+
 
 FILE = """\
 space: maze
@@ -233,3 +252,26 @@ def _paths(value, path=()):
         for key, item in value.items():
             yield (*path, key)
             yield from _paths(item, (*path, key))
+
+
+def test_settings_of_any_model_have_levels_and_messages_that_name_them(path, registry):
+    with pytest.raises(ConfigError) as raised:
+        load_settings(
+            Job,
+            path,
+            bases=(("a run", {"space": "maze"}), ("--preset small", {"training": {"epoch": 2}})),
+            flags={"training.lr": "fast"},
+            overrides=["lr=2.0"],
+            registry=registry,
+        )
+    assert str(raised.value).splitlines() == [
+        "--preset small: training.epoch: unknown key. Did you mean 'epochs'?",
+        "--lr: must be a number (got 'fast')",
+        "--set lr=2.0: unknown key. Did you mean 'training.lr'?",
+    ]
+
+
+def test_of_several_bases_the_last_goes_over_the_others(registry):
+    bases = (("run", {"seed": 1, "training": {"lr": 0.1}}), ("preset", {"training": {"lr": 0.2}}))
+    job = load_settings(Job, bases=bases, registry=registry)
+    assert (job.seed, job.training.lr) == (1, 0.2)

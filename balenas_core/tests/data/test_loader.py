@@ -300,3 +300,20 @@ def test_a_batch_of_64_cifar_sized_images_takes_less_than_10_ms(make_dataset):
     finally:
         torch.set_num_threads(threads)
     assert min(seconds) / 10 < 0.010
+
+
+@pytest.mark.parametrize("processes", [2, 3])
+def test_processes_share_each_batch_of_one_process(make_part, processes):
+    part = make_part(10, noisy)
+    whole = list(_loader(part, drop_last=False).iterate(1))
+    shards = [
+        list(_loader(part, drop_last=False, shard=(rank, processes)).iterate(1))
+        for rank in range(processes)
+    ]
+    for step, batch in enumerate(whole):
+        for rank, shard in enumerate(shards):
+            if step < len(shard):
+                assert torch.equal(shard[step].labels, batch.labels[rank::processes])
+                assert torch.equal(shard[step].images, batch.images[rank::processes])
+    # The last batch has two images: of three processes, one has none of it.
+    assert [len(shard) for shard in shards] == ([3, 3] if processes == 2 else [3, 3, 2])

@@ -28,7 +28,11 @@ _STATISTICS = {
 
 
 class Progress(ABC):
-    """A listener that shows a search."""
+    """A listener that shows a search, or a training."""
+
+    @abstractmethod
+    def begin(self, epochs: int, steps_per_epoch: int) -> None:
+        """Take note of how much there is to do."""
 
     @abstractmethod
     def __call__(self, event: Event) -> None:
@@ -37,6 +41,9 @@ class Progress(ABC):
 
 class Silent(Progress):
     """Shows nothing."""
+
+    def begin(self, epochs: int, steps_per_epoch: int) -> None:
+        """Ignore it."""
 
     def __call__(self, event: Event) -> None:
         """Ignore the event."""
@@ -49,10 +56,15 @@ class EpochLines(Progress):
         self._console = console
         self._epochs = 0
 
+    def begin(self, epochs: int, steps_per_epoch: int) -> None:
+        """Take note of the number of epochs."""
+        del steps_per_epoch
+        self._epochs = epochs
+
     def __call__(self, event: Event) -> None:
         """Write a line when an epoch ends."""
         if isinstance(event, SearchStarted):
-            self._epochs = event.epochs
+            self.begin(event.epochs, event.steps_per_epoch)
         elif isinstance(event, EpochEnded):
             line = f"epoch {event.epoch + 1}/{self._epochs}  {epoch_text(event.metrics)}"
             self._console.print(line, soft_wrap=True)
@@ -61,7 +73,7 @@ class EpochLines(Progress):
 class Live(Progress):
     """Keeps a bar, the last numbers and the current architecture on the terminal."""
 
-    def __init__(self, console: Console) -> None:
+    def __init__(self, console: Console, label: str = "search") -> None:
         from rich.progress import (
             BarColumn,
             Progress as Bars,
@@ -79,20 +91,24 @@ class Live(Progress):
             TimeRemainingColumn(),
             console=console,
         )
-        self._search = self._bars.add_task("search", total=None, place="starting")
+        self._search = self._bars.add_task(label, total=None, place="starting")
         self._selection: Any = None
         self._epochs = self._steps = 0
         self._step_losses = ""
         self._metrics: Mapping[str, Any] = {}
 
+    def begin(self, epochs: int, steps_per_epoch: int) -> None:
+        """Set the bar's length."""
+        self._epochs, self._steps = epochs, steps_per_epoch
+        if epochs:
+            self._bars.update(self._search, total=epochs * steps_per_epoch)
+        else:  # such as random search: nothing is trained
+            self._bars.update(self._search, visible=False)
+
     def __call__(self, event: Event) -> None:
         """Update what the next refresh of the display draws."""
         if isinstance(event, SearchStarted):
-            self._epochs, self._steps = event.epochs, event.steps_per_epoch
-            if self._epochs:
-                self._bars.update(self._search, total=self._epochs * self._steps)
-            else:  # such as random search: nothing is trained
-                self._bars.update(self._search, visible=False)
+            self.begin(event.epochs, event.steps_per_epoch)
         elif isinstance(event, StepEnded):
             done = event.epoch * self._steps + event.step + 1
             place = f"epoch {event.epoch + 1}/{self._epochs} step {event.step + 1}/{self._steps}"
@@ -118,13 +134,20 @@ class Live(Progress):
             grid.add_row("loss", self._step_losses)
         if self._metrics:
             grid.add_row("last epoch", epoch_text(self._metrics, with_architecture=False))
-            grid.add_row("now", shorten(str(self._metrics.get("architecture", ""))))
+        if "architecture" in self._metrics:
+            grid.add_row("now", shorten(str(self._metrics["architecture"])))
         return Group(self._bars, grid)
 
 
 @contextmanager
-def shown(console: Console, *, quiet: bool) -> Iterator[Progress]:
-    """Yield the listener that suits ``console``, and tidy the terminal up at the end."""
+def shown(console: Console, *, quiet: bool, label: str = "search") -> Iterator[Progress]:
+    """Yield the listener that suits ``console``, and tidy the terminal up at the end.
+
+    Args:
+        console: Where to.
+        quiet: Whether to show nothing.
+        label: What a bar is called.
+    """
     if quiet:
         yield Silent()
     elif not console.is_terminal or console.is_dumb_terminal:
@@ -132,7 +155,7 @@ def shown(console: Console, *, quiet: bool) -> Iterator[Progress]:
     else:
         from rich.live import Live as Display
 
-        live = Live(console)
+        live = Live(console, label)
         with Display(
             get_renderable=live.render, console=console, refresh_per_second=4, transient=True
         ):
@@ -144,7 +167,8 @@ def epoch_text(metrics: Mapping[str, Any], *, with_architecture: bool = True) ->
     parts = [
         f"{part} {_number(metrics.get(f'{part}_loss'), '.4f')}"
         f" ({_number(metrics.get(f'{part}_accuracy'), '.1f')} %)"
-        for part in ("train", "validation")
+        for part in ("train", "validation", "test")
+        if f"{part}_loss" in metrics
     ]
     parts += [
         f"{label} {_number(metrics[key], '.3f')}"

@@ -14,7 +14,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @contextmanager
-def stops(request: Callable[[], None]) -> Iterator[None]:
+def stops(request: Callable[[], None], *, what: str = "search") -> Iterator[None]:
     """Answer the first SIGINT or SIGTERM inside the block by ``request()``.
 
     When the block then ends by ``SearchInterrupted``, the signal takes its usual course, so
@@ -22,6 +22,7 @@ def stops(request: Callable[[], None]) -> Iterator[None]:
 
     Args:
         request: Asks the search to stop.
+        what: What is being saved, for the message.
     """
     before = {number: signal.getsignal(number) for number in _SIGNALS}
     received: list[int] = []
@@ -36,7 +37,7 @@ def stops(request: Callable[[], None]) -> Iterator[None]:
         restore()
         request()
         name = signal.Signals(number).name
-        _say(f"{name}: saving the search; a second one ends it at once\n")
+        _say(f"{name}: saving the {what}; a second one ends it at once\n")
 
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # a parent such as nohup may have chosen so

@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path as FilePath
-from typing import Any
+from typing import Any, TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from balenas_core.config._document import DocumentError
 from balenas_core.config._layers import SECTION_KINDS, Layer, Origin, layer
@@ -15,9 +15,8 @@ from balenas_core.config._model import (
     DEFAULT_DATASET,
     DEFAULT_EXECUTOR,
     SearchConfig,
-    TrainingConfig,
 )
-from balenas_core.config._problems import Path, Problem, problems_of, unfit_flag
+from balenas_core.config._problems import Path, Problem, known_keys, problems_of, unfit_flag
 from balenas_core.config._read import read_document
 from balenas_core.config._sections import choices
 from balenas_core.config._selector import DEFAULT_SELECTOR
@@ -34,6 +33,7 @@ _DEFAULT_NAMES = {
 _BASE, _FILE, _FLAG, _SET, _NOWHERE = range(5)
 
 _Located = tuple[Origin, Problem]
+_Model = TypeVar("_Model", bound=BaseModel)
 
 
 def load_config(
@@ -69,21 +69,63 @@ def load_config(
         ConfigError: With one line for every problem.
         PluginLoadError: The only problem is a plugin that is installed but cannot be loaded.
     """
+    return load_settings(
+        SearchConfig,
+        path,
+        flags=flags,
+        overrides=overrides,
+        bases=((base_name, base),),
+        registry=registry,
+        flag_names=flag_names,
+    )
+
+
+def load_settings(
+    model: type[_Model],
+    path: FilePath | str | None = None,
+    *,
+    flags: Mapping[str, Any] = {},
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    bases: Sequence[tuple[str, Mapping[str, Any]]] = (),
+    registry: Registry | None = None,
+    flag_names: Mapping[str, str] = {},
+) -> _Model:
+    """Read, merge and validate the settings of anything that a model describes.
+
+    Works as ``load_config``, which is about searches.
+
+    Args:
+        model: What the settings are of; its plugins' sections have the names that they have in
+            a search.
+        path: As for ``load_config``.
+        flags: As for ``load_config``.
+        overrides: As for ``load_config``.
+        bases: What lies below the file, the lowest first: how messages name each, and its
+            settings as nested mappings.
+        registry: As for ``load_config``.
+        flag_names: As for ``load_config``.
+
+    Raises:
+        ConfigError: With one line for every problem.
+        PluginLoadError: The only problem is a plugin that is installed but cannot be loaded.
+    """
     registry = registry or default_registry()
     problems: list[_Located] = []
     merged = Layer()
-    merged.lay(layer(base, Origin(base_name, (_BASE, 0))))
+    for position, (name, settings) in enumerate(bases):
+        merged.lay(layer(settings, Origin(name, (_BASE, position))))
     if path is not None:
         merged.lay(_file_layer(FilePath(path), problems))
     merged.lay(_flag_layer(flags, flag_names))
     merged.lay(_override_layer(overrides, problems))
     try:
-        config = SearchConfig.model_validate(merged.data, context={"registry": registry})
+        config = model.model_validate(merged.data, context={"registry": registry})
     except ValidationError as error:
         nowhere = Origin("" if path is None else str(path), (_NOWHERE, 0))
-        for problem in problems_of(error, SearchConfig, merged.data):
+        for problem in problems_of(error, model, merged.data):
             origin = merged.origin(problem.path) or nowhere
-            problems.append((origin, _clarified(problem, origin, merged.data, registry)))
+            clarified = _clarified(problem, origin, model, merged.data, registry)
+            problems.append((origin, clarified))
         raise _error(problems) from error
     if problems:
         raise _error(problems)
@@ -153,14 +195,18 @@ def _mistake(key: str, equals: str, value: str) -> str:
 
 
 def _clarified(
-    problem: Problem, origin: Origin, data: Mapping[str, Any], registry: Registry
+    problem: Problem,
+    origin: Origin,
+    model: type[BaseModel],
+    data: Mapping[str, Any],
+    registry: Registry,
 ) -> Problem:
     """Say more where the whole is known: what can be named, where a key belongs."""
     message, path = problem.message, problem.path
     key = str(path[0]) if path else ""
     if path == (key,) and key in SECTION_KINDS and message == "is missing":
         message = f"is missing. {choices(SECTION_KINDS[key], registry)}"
-    elif path == (key,) and key in TrainingConfig.model_fields:
+    elif path == (key,) and key in known_keys(model, ("training",)):
         message = f"unknown key. Did you mean 'training.{key}'?"
     elif path == origin.path and key in SECTION_KINDS and not origin.repeats_key:
         message = unfit_flag(message, SECTION_KINDS[key], _name_of(key, data[key]))

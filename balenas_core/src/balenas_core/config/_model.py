@@ -63,6 +63,10 @@ def _default_lr_min(data: dict[str, Any]) -> float:
     return min(_LR_MIN, lr)  # the default must not forbid a small lr
 
 
+DeviceName = Annotated[str, AfterValidator(_device)]
+OutputPath = Annotated[Path | None, AfterValidator(_output)]
+
+
 class TrainingConfig(BaseModel):
     """Training of the supernet's weights.
 
@@ -220,7 +224,7 @@ class SearchConfig(BaseModel):
     seed: int = Field(
         default=0, ge=0, lt=2**63, strict=True, description="Seed of every random number."
     )
-    device: Annotated[str, AfterValidator(_device)] = Field(
+    device: DeviceName = Field(
         default="auto",
         strict=True,
         description="auto, cpu, cuda, cuda:N or mps.",
@@ -237,7 +241,7 @@ class SearchConfig(BaseModel):
         strict=True,
         description="CPU threads of torch; null for torch's own choice.",
     )
-    output: Annotated[Path | None, AfterValidator(_output)] = Field(
+    output: OutputPath = Field(
         default=None, description="Directory of the run; null to write nothing."
     )
 

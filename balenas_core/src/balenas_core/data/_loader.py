@@ -42,6 +42,9 @@ class BatchLoader:
         shuffle: Whether every epoch has an order of its own; otherwise the part's order.
         drop_last: Whether to leave out the last batch of an epoch if it is smaller than the
             others (in a shuffled epoch, other images each time).
+        shard: (number of this process, number of processes) that share every batch; each
+            process has its own images of it, and the union is the batch of one process. A
+            process that has none of a last, small batch has one batch less.
 
     Raises:
         DataError: The part has no images, or fewer than a batch with ``drop_last``.
@@ -64,6 +67,7 @@ class BatchLoader:
         workers: int = 0,
         shuffle: bool = True,
         drop_last: bool = True,
+        shard: tuple[int, int] = (0, 1),
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size must be at least 1; got {batch_size}")
@@ -79,6 +83,7 @@ class BatchLoader:
         self._seed = seed
         self._workers = workers
         self._shuffle = shuffle
+        self._shard = shard
         full, rest = divmod(len(part), batch_size)
         self.steps_per_epoch = full + (rest > 0 and not drop_last)
         self._keys = _Keys()
@@ -143,7 +148,10 @@ class BatchLoader:
             order = list(range(count))
         for step in range(start_step, self.steps_per_epoch):
             first = step * self.batch_size
-            yield [(epoch, position) for position in order[first : first + self.batch_size]]
+            batch = order[first : first + self.batch_size]
+            own = batch[self._shard[0] :: self._shard[1]]
+            if own:
+                yield [(epoch, position) for position in own]
 
     def _endless_keys(self, start_step: int) -> Iterator[list[_Key]]:
         epoch, step = divmod(start_step, self.steps_per_epoch)
