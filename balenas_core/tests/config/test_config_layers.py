@@ -267,7 +267,7 @@ def test_settings_of_any_model_have_levels_and_messages_that_name_them(path, reg
     assert str(raised.value).splitlines() == [
         "--preset small: training.epoch: unknown key. Did you mean 'epochs'?",
         "--lr: must be a number (got 'fast')",
-        "--set lr=2.0: unknown key. Did you mean 'training.lr'?",
+        "--set lr=2.0: lr: unknown key. Did you mean 'training.lr'?",
     ]
 
 

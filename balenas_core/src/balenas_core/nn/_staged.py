@@ -104,6 +104,9 @@ class RegularizedNetwork(nn.Module, ABC):
     It is 0 in a new network.
     """
 
+    auxiliary: nn.Module | None
+    """The auxiliary head, if there is one; ``forward`` leaves it out."""
+
     @abstractmethod
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
         """Return the logits and those of the auxiliary head, None if there is none.
