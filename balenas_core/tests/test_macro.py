@@ -11,6 +11,7 @@ from torch import nn
 
 from balenas_core.errors import ArchitectureError
 from balenas_core.macro import SKIP, LayerChoices, MacroArchitecture, MacroSpace
+from balenas_core.nn import ClassifierHead
 from balenas_core.random import generator, seeded
 from balenas_core.space import Task
 from balenas_core.testing import ToySpace
@@ -38,7 +39,7 @@ class TwoStages(MacroSpace):
         return nn.Sequential(nn.Conv2d(before, width, 1), activation)
 
     def head(self, task):
-        return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, task.num_classes))
+        return ClassifierHead(3, task.num_classes)
 
 
 SPACE = TwoStages()
@@ -209,3 +210,9 @@ def test_a_supernet_of_another_space_is_refused():
     architecture = SPACE.random(generator(0))
     with pytest.raises(TypeError, match="expected a MacroSupernet, got ToySupernet"):
         SPACE.inherit(ToySpace().supernet(TASK), architecture)
+
+
+def test_the_stages_of_a_network_are_the_stem_and_those_of_the_space():
+    network = SPACE.network(SPACE.parse("relu|skip/tanh|skip|relu"), TASK)
+    assert network.stages == (("stem",), ("blocks.1_1",), ("blocks.2_1", "blocks.2_3"))
+    assert [x.shape[1] for x in network.forward_blocks(images().float())] == [2, 2, 3, 3]

@@ -3,37 +3,63 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
 from balenas_core.macro._architecture import SKIP
-from balenas_core.nn import MixedEdge, edge_weights, preferred_memory
+from balenas_core.nn import (
+    ClassifierHead,
+    MixedEdge,
+    StagedNetwork,
+    edge_weights,
+    preferred_memory,
+)
 from balenas_core.space import Supernet, Weights
 
 
-class MacroNetwork(nn.Module):
+class MacroNetwork(StagedNetwork):
     """Network of one architecture: stem, blocks, head.
 
     Args:
         stem: Maps images to the features of the first block.
-        blocks: Block by layer, without those left out.
+        blocks: Block by layer, without those left out. The name of a layer begins with that of
+            its stage and an underscore.
         head: Maps the last features to logits.
     """
 
-    def __init__(self, stem: nn.Module, blocks: Mapping[str, nn.Module], head: nn.Module) -> None:
+    def __init__(
+        self, stem: nn.Module, blocks: Mapping[str, nn.Module], head: ClassifierHead
+    ) -> None:
         super().__init__()
         self.stem = stem
         self.blocks = nn.ModuleDict(blocks)
         self.head = head
+        self.dropout = head.dropout
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Map `batch x channels x height x width`-dim images to `batch x classes`-dim logits."""
-        x = self.stem(preferred_memory(x))
-        for block in self.blocks.values():
-            x = block(x)
-        logits: Tensor = self.head(x)
-        return logits
+    @property
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Stem, and the stages that have a block."""
+        by_stage = itertools.groupby(self.blocks, key=lambda layer: layer.partition("_")[0])
+        return (
+            ("stem",),
+            *(tuple(f"blocks.{layer}" for layer in layers) for _, layers in by_stage),
+        )
+
+    @property
+    def classifier_name(self) -> str:
+        """The head's last layer."""
+        return "head.classifier"
+
+    def forward_blocks(self, x: Tensor) -> Iterator[Tensor]:
+        """Yield the features after the stem and each block."""
+        return self.run_in_order(x)
+
+    def last_features(self, x: Tensor) -> Tensor:
+        """Apply the layers of the head that come before the average."""
+        features: Tensor = self.head.layers(x)
+        return features
 
 
 class MacroSupernet(Supernet):
@@ -54,7 +80,7 @@ class MacroSupernet(Supernet):
         stem: nn.Module,
         layers: Mapping[str, MixedEdge],
         slots: Sequence[tuple[str, int]],
-        head: nn.Module,
+        head: ClassifierHead,
     ) -> None:
         super().__init__()
         self.stem = stem

@@ -16,7 +16,7 @@ from balenas_core._suggest import did_you_mean
 from balenas_core.errors import ArchitectureError
 from balenas_core.macro._architecture import SKIP, MacroArchitecture
 from balenas_core.macro._network import MacroNetwork, MacroSupernet
-from balenas_core.nn import MixedEdge
+from balenas_core.nn import ClassifierHead, MixedEdge
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 
 
@@ -63,7 +63,7 @@ class MacroSpace(SearchSpace[MacroArchitecture], ABC):
         """
 
     @abstractmethod
-    def head(self, task: Task) -> nn.Module:
+    def head(self, task: Task) -> ClassifierHead:
         """Build what maps the last features to logits, with fresh weights."""
 
     @property

@@ -1,6 +1,7 @@
 """Building blocks that cell-based search spaces share."""
 
 from balenas_core.nn._dag import CellEdge as CellEdge, dag_edges as dag_edges
+from balenas_core.nn._head import ClassifierHead as ClassifierHead
 from balenas_core.nn._layers import (
     FactorizedReduce as FactorizedReduce,
     Pool as Pool,

@@ -5,16 +5,20 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from functools import partial
+from typing import TypeVar
 
-from timm.layers import ClassifierHead, ConvNormAct, get_act_layer  # type: ignore[attr-defined]
+from timm.layers import ConvNormAct, get_act_layer  # type: ignore[attr-defined]
 from timm.models._efficientnet_blocks import InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import nn
 
 from balenas_core.errors import UsageError
 from balenas_core.macro import SKIP, LayerChoices, MacroSpace
+from balenas_core.nn import ClassifierHead
 from balenas_core.space import Task
 from balenas_space_timm_stages._options import TimmStagesOptions
+
+_Module = TypeVar("_Module", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,16 +101,18 @@ class TimmStagesSpace(MacroSpace):
         )
         return _initialized(residual)
 
-    def head(self, task: Task) -> nn.Module:
+    def head(self, task: Task) -> ClassifierHead:
         """Build the 1x1 convolution, global average and classifier."""
         channels = self.options.head_channels
-        head = nn.Sequential(
-            ConvNormAct(self.options.widths[-1], channels, 1, act_layer=self._activation),
-            ClassifierHead(channels, task.num_classes, drop_rate=self.options.dropout),
+        head = ClassifierHead(
+            channels,
+            task.num_classes,
+            layers=ConvNormAct(self.options.widths[-1], channels, 1, act_layer=self._activation),
+            dropout=self.options.dropout,
         )
         return _initialized(head)
 
 
-def _initialized(module: nn.Module) -> nn.Module:
+def _initialized(module: _Module) -> _Module:
     efficientnet_init_weights(module)
     return module
