@@ -6,47 +6,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
-
-
-class PoolOptions(PluginOptions):
-    """The pool of candidates that a selector draws, and which of them may be chosen."""
-
-    draws: int = Field(
-        default=64,
-        ge=1,
-        le=100_000,
-        strict=True,
-        description="Architectures drawn from the distribution; the argmax of its mean joins them.",
-    )
-    keep: int = Field(
-        default=1,
-        ge=1,
-        strict=True,
-        description="How many of the best are kept in the result, for retraining; the first is "
-        "the choice.",
-    )
-    max_params: float | None = Field(
-        default=None,
-        gt=0,
-        strict=True,
-        description="Largest number of parameters of a candidate's network.",
-    )
-    max_flops: float | None = Field(
-        default=None,
-        gt=0,
-        strict=True,
-        description="Largest number of multiply-adds for one image.",
-    )
-    max_latency: float | None = Field(
-        default=None, gt=0, strict=True, description="Largest latency in milliseconds."
-    )
-    latency: str = Field(
-        default="latency",
-        min_length=1,
-        description="Where the latency comes from: a cost of the space's benchmark, or 'measured' "
-        "for the median time of one image on this machine.",
-    )
+from balenas_core.options import PluginOptions, PoolOptions as PoolOptions
 
 
 class RandomChoiceOptions(PoolOptions):

@@ -1,4 +1,4 @@
-from balenas_core.testing import ProxyConformance
+from balenas_core.testing import ProxyConformance, SelectorConformance
 
 
 class TestAzExpressivity(ProxyConformance):
@@ -84,3 +84,12 @@ class TestZen(ProxyConformance):
 
 class TestZico(ProxyConformance):
     plugin_name = "zico"
+
+
+class TestAzNas(SelectorConformance):
+    plugin_name = "az_nas"
+
+
+class TestTeNas(SelectorConformance):
+    plugin_name = "te_nas"
+    options = {"samples": 20}  # noqa: RUF012

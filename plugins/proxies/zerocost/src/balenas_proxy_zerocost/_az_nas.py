@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any, Literal
 
 import torch
@@ -190,39 +191,32 @@ def _block_trainability(inner: Tensor, outer: Tensor, generator: Generator) -> f
     return 2 - largest - 1 / (largest + 1e-6) if largest > 0 else -math.inf
 
 
-class AzExpressivity(Proxy):
-    """The ``az_expressivity`` proxy; see ``az_expressivity``."""
+class AzNas(Proxy):
+    """One of the proxies of AZ-NAS.
 
-    def __init__(self, options: AzNasOptions) -> None:
+    Args:
+        measure: ``az_expressivity``, ``az_progressivity`` or ``az_trainability``.
+        options: Its arguments.
+        needs_gradients: Whether it runs a backward pass.
+    """
+
+    def __init__(
+        self,
+        measure: Callable[..., float],
+        options: AzNasOptions,
+        *,
+        needs_gradients: bool = False,
+    ) -> None:
+        self._measure = measure
         self._options = options
         self.needs_data = options.images == "batch"
+        self.needs_gradients = needs_gradients
 
     def score(self, network: nn.Module, batch: Batch) -> float:
-        """Return the sum of the features' entropies."""
-        return az_expressivity(network, batch, **self._options.model_dump())
+        """Return the measure."""
+        return self._measure(network, batch, **self._options.model_dump())
 
 
-class AzProgressivity(Proxy):
-    """The ``az_progressivity`` proxy; see ``az_progressivity``."""
-
-    def __init__(self, options: AzNasOptions) -> None:
-        self._options = options
-        self.needs_data = options.images == "batch"
-
-    def score(self, network: nn.Module, batch: Batch) -> float:
-        """Return the smallest growth of the features' entropies."""
-        return az_progressivity(network, batch, **self._options.model_dump())
-
-
-class AzTrainability(Proxy):
-    """The ``az_trainability`` proxy; see ``az_trainability``."""
-
-    needs_gradients = True
-
-    def __init__(self, options: AzNasOptions) -> None:
-        self._options = options
-        self.needs_data = options.images == "batch"
-
-    def score(self, network: nn.Module, batch: Batch) -> float:
-        """Return the mean over blocks of how well gradients pass."""
-        return az_trainability(network, batch, **self._options.model_dump())
+AzExpressivity = partial(AzNas, az_expressivity)
+AzProgressivity = partial(AzNas, az_progressivity)
+AzTrainability = partial(AzNas, az_trainability, needs_gradients=True)

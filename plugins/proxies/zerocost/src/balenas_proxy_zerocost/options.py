@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from balenas_core.options import PluginOptions
+from balenas_core.options import PluginOptions, PoolOptions
 
 
 class GraspOptions(PluginOptions):
@@ -115,6 +115,14 @@ class AzNasOptions(PluginOptions):
         "gaussian", description="input: standard-normal, as published, or the batch's images"
     )
     seed: int = Field(0, ge=0, description="seed of weights, input and probe")
+
+
+class AzNasSelectorOptions(AzNasOptions, PoolOptions):
+    """The pool that is ranked as by AZ-NAS, and options of its proxies."""
+
+
+class TeNasSelectorOptions(NtkOptions, LinearRegionsOptions, PoolOptions):
+    """The pool that is ranked by the two proxies of TE-NAS, and their options."""
 
 
 class ParamsOptions(PluginOptions):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from balenas_core.plugin import Plugin
 from balenas_proxy_zerocost.options import (
     AzNasOptions,
+    AzNasSelectorOptions,
     GraspOptions,
     LinearRegionsOptions,
     LogsynflowOptions,
@@ -12,6 +13,7 @@ from balenas_proxy_zerocost.options import (
     NtkOptions,
     ParamsOptions,
     SwapOptions,
+    TeNasSelectorOptions,
     ZenOptions,
     ZicoOptions,
 )
@@ -22,6 +24,14 @@ az_expressivity = Plugin(
     api_version=1,
     implementation="balenas_proxy_zerocost._az_nas:AzExpressivity",
     options=AzNasOptions,
+)
+az_nas = Plugin(
+    kind="selector",
+    summary="AZ-NAS: log ranks of expressivity, progressivity, trainability and multiply-adds",
+    api_version=1,
+    implementation="balenas_proxy_zerocost._selectors:az_nas",
+    options=AzNasSelectorOptions,
+    provides=("stage",),
 )
 az_progressivity = Plugin(
     kind="proxy",
@@ -133,6 +143,14 @@ swap = Plugin(
     api_version=1,
     implementation="balenas_proxy_zerocost._patterns:Swap",
     options=SwapOptions,
+)
+te_nas = Plugin(
+    kind="selector",
+    summary="TE-NAS: ranks of the tangent kernel's condition and of linear regions",
+    api_version=1,
+    implementation="balenas_proxy_zerocost._selectors:te_nas",
+    options=TeNasSelectorOptions,
+    provides=("stage",),
 )
 zen = Plugin(
     kind="proxy",
