@@ -1,13 +1,11 @@
+import functools
 import json
 import math
 
-import numpy as np
 import pytest
 import torch
 
-from balenas_core import Plugin, Registry, Search, SearchConfig
-from balenas_core._builtin import argmax, gaussian, local, point, random_choice
-from balenas_core.dataset import ImageDataset
+from balenas_core import Search
 from balenas_core.errors import (
     DataError,
     DivergenceError,
@@ -27,57 +25,17 @@ from balenas_core.events import (
     StepEnded,
 )
 from balenas_core.hooks import hookimpl
-from balenas_core.optimizer import ArchitectureOptimizer
 from balenas_core.proxy import Proxy
-from balenas_core.testing import ToySpace
-from balenas_core.tracker import Tracker
+from balenas_core.testing import (
+    ToyOptimizer,
+    ToySpace,
+    toy_config,
+    toy_plugin,
+    toy_registry,
+)
 
 
-class _Images:
-    """Class 0 is dark and class 1 is bright: any network that sees the mean separates them."""
-
-    def __init__(self, count: int) -> None:
-        self.labels = np.arange(count) % 2
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getitem__(self, index: int) -> torch.Tensor:
-        return torch.full((1, 4, 4), 200 if self.labels[index] else 20, dtype=torch.uint8)
-
-
-def _toy_data(count=64):
-    def to_float(image):
-        return image.float() / 255 - 0.5
-
-    return ImageDataset(
-        "toy", _Images(count), None, to_float, to_float, (1, 4, 4), ("dark", "bright")
-    )
-
-
-class _SGD(ArchitectureOptimizer):
-    """Plain gradient descent on the distribution."""
-
-    def __init__(self, *, distribution, dataset_size, generator):
-        self.distribution, self.dataset_size = distribution, dataset_size
-        self._generator = generator
-        self._sgd = torch.optim.SGD(distribution.parameters(), lr=0.1)
-
-    def step(self, objective):
-        self._sgd.zero_grad()
-        loss = objective(self.distribution.weights(self._generator))
-        loss.backward()
-        self._sgd.step()
-        return loss.item()
-
-    def state_dict(self):
-        return self._sgd.state_dict()
-
-    def load_state_dict(self, state):
-        self._sgd.load_state_dict(state)
-
-
-class _NoSupernet(_SGD):
+class _NoSupernet(ToyOptimizer):
     uses_supernet = False
 
     def step(self, objective):
@@ -89,30 +47,18 @@ class _Parameters(Proxy):
         return float(sum(p.numel() for p in network.parameters()))
 
 
-def _plugin(kind, implementation, **fields):
-    return Plugin(kind=kind, summary="toy", api_version=1, implementation=implementation, **fields)
-
-
 @pytest.fixture
 def registry():
-    registry = Registry(use_entry_points=False)
+    registry = toy_registry()
     for name, plugin in {
-        "toy": _plugin("space", ToySpace, provides=("supernet",)),
-        "sgd": _plugin("optimizer", _SGD, defaults={"distribution": "point"}),
-        "gaussian_sgd": _plugin(
+        "gaussian_sgd": toy_plugin(
             "optimizer",
-            _SGD,
+            ToyOptimizer,
             needs={"distribution": ("gaussian",)},
             defaults={"distribution": "gaussian"},
         ),
-        "lazy": _plugin("optimizer", _NoSupernet, defaults={"distribution": "point"}),
-        "size": _plugin("proxy", _Parameters),
-        "data": _plugin("dataset", _toy_data),
-        "point": point,
-        "gaussian": gaussian,
-        "argmax": argmax,
-        "random": random_choice,
-        "local": local,
+        "lazy": toy_plugin("optimizer", _NoSupernet, defaults={"distribution": "point"}),
+        "size": toy_plugin("proxy", _Parameters),
     }.items():
         registry.add(name, plugin)
     return registry
@@ -120,14 +66,7 @@ def registry():
 
 @pytest.fixture
 def make(registry):
-    def config(**changes):
-        training = {"epochs": 2, "batch_size": 8, "lr": 0.1, **changes.pop("training", {})}
-        values = {"space": "toy", "optimizer": "sgd", "selector": "argmax", "data": "data"}
-        return SearchConfig.model_validate(
-            {**values, "training": training, **changes}, context={"registry": registry}
-        )
-
-    return config
+    return functools.partial(toy_config, registry)
 
 
 def _run(registry, config, listeners=()):
@@ -239,7 +178,7 @@ class _Breakable(ToySpace):
 def test_divergence_names_the_step_and_keeps_the_last_good_state(registry, make, tmp_path):
     events = []
     space = _Breakable()
-    registry.add("breakable", _plugin("space", lambda: space))
+    registry.add("breakable", toy_plugin("space", lambda: space))
 
     def poison(event):
         events.append(event)
@@ -278,7 +217,7 @@ def test_warm_up_epochs_leave_the_distribution_alone(registry, make):
 def test_the_distribution_and_the_optimizer_hear_of_the_progress(registry, make):
     heard = {"distribution": [], "optimizer": []}
 
-    class Listening(_SGD):
+    class Listening(ToyOptimizer):
         def __init__(self, **context):
             super().__init__(**context)
             self.distribution.set_progress = heard["distribution"].append
@@ -286,7 +225,9 @@ def test_the_distribution_and_the_optimizer_hear_of_the_progress(registry, make)
         def set_progress(self, fraction):
             heard["optimizer"].append(fraction)
 
-    registry.add("listening", _plugin("optimizer", Listening, defaults={"distribution": "point"}))
+    registry.add(
+        "listening", toy_plugin("optimizer", Listening, defaults={"distribution": "point"})
+    )
     _run(registry, make(optimizer="listening", training={"epochs": 3}))
     assert heard == {"distribution": [0.0, 0.5, 1.0], "optimizer": [0.0, 0.5, 1.0]}
 
@@ -371,7 +312,7 @@ def test_an_optimizer_and_a_distribution_that_do_not_fit_are_refused(make):
 
 
 def test_a_plugin_that_cannot_be_built_is_named(registry, make):
-    registry.add("broken", _plugin("proxy", lambda wrong: None))
+    registry.add("broken", toy_plugin("proxy", lambda wrong: None))
     with pytest.raises(PluginLoadError, match="proxy plugin 'broken'"):
         _run(registry, make(selector="broken"))
 
@@ -379,20 +320,6 @@ def test_a_plugin_that_cannot_be_built_is_named(registry, make):
 def test_a_batch_larger_than_a_part_is_a_data_error(registry, make):
     with pytest.raises(DataError, match="batch"):
         _run(registry, make(training={"batch_size": 64}))
-
-
-def test_a_tracker_that_raises_is_switched_off_and_the_search_goes_on(registry, make, caplog):
-    calls = []
-
-    class Broken(Tracker):
-        def handle(self, event):
-            calls.append(event)
-            raise RuntimeError("no server")
-
-    registry.add("broken", _plugin("tracker", Broken))
-    _run(registry, make(trackers=["broken"]))
-    assert len(calls) == 1
-    assert "tracker 'broken' failed and is switched off: no server" in caplog.text
 
 
 def test_hook_plugins_see_the_life_cycle_and_one_that_raises_hurts_no_other(registry, make, caplog):

@@ -8,6 +8,7 @@ from typing import Any
 
 import torch
 
+from balenas_core._trackers import Trackers
 from balenas_core.config import PluginSection, RankingOptions, SearchConfig, StagedOptions
 from balenas_core.dataset import ImageDataset
 from balenas_core.distribution import ArchitectureDistribution
@@ -18,7 +19,6 @@ from balenas_core.registry import Registry
 from balenas_core.selection import Selector
 from balenas_core.selectors import PoolSelector, RankingSelector, StagedSelector
 from balenas_core.space import AnySpace, Task
-from balenas_core.tracker import Tracker
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
 
@@ -33,14 +33,14 @@ class Components:
     distribution: ArchitectureDistribution
     make_optimizer: Callable[[int], ArchitectureOptimizer]
     selector: Selector
-    trackers: dict[str, Tracker]
+    trackers: Trackers
 
 
 def build_components(config: SearchConfig, registry: Registry) -> Components:
     """Build every plugin that the configuration names.
 
     Raises:
-        PluginLoadError: A plugin cannot be imported or built.
+        PluginLoadError: A plugin other than a tracker cannot be imported or built.
         UsageError: A plugin refuses its options.
     """
     space: AnySpace = _build(registry, "space", config.space)
@@ -71,7 +71,7 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
         distribution=distribution,
         make_optimizer=make_optimizer,
         selector=_build_selector(registry, config.selector),
-        trackers={t.name: _build(registry, "tracker", t) for t in config.trackers},
+        trackers=Trackers(registry, config.trackers),
     )
 
 

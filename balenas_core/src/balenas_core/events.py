@@ -2,7 +2,7 @@
 
 ``SearchStarted``, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
 ``SelectionProgress``, ``ArchitectureSelected``, ``RunFinished``; or ``SearchFailed`` at any
-point after the start.
+point, even before ``SearchStarted`` where a run cannot go on.
 """
 
 from __future__ import annotations
@@ -32,6 +32,11 @@ class SearchStarted:
     steps_per_epoch: int
     epochs_done: int = 0
     steps_done: int = 0
+
+    @property
+    def first_step(self) -> int:
+        """Steps behind it, of all epochs."""
+        return self.epochs_done * self.steps_per_epoch + self.steps_done
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,11 @@ class SearchFailed:
     """When the search ends by an error or an interrupt."""
 
     error: BaseException
+
+    @property
+    def is_interrupt(self) -> bool:
+        """Whether it was stopped, by a signal or on request, and nothing went wrong."""
+        return isinstance(self.error, KeyboardInterrupt | SystemExit)
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -24,6 +23,7 @@ from balenas_core._resume import (
 )
 from balenas_core._session import Session
 from balenas_core._stored_result import read_result
+from balenas_core._trackers import Trackers
 from balenas_core.config import SearchConfig, to_yaml
 from balenas_core.errors import OutputError
 from balenas_core.events import (
@@ -40,9 +40,6 @@ from balenas_core.random import derive_seed, seeded
 from balenas_core.registry import Registry, default_registry
 from balenas_core.result import SearchResult
 from balenas_core.run import RunDirectory, check_is_free
-from balenas_core.tracker import Tracker
-
-_log = logging.getLogger(__name__)
 
 _HOOK_OF: dict[type, str] = {
     SearchStarted: "balenas_search_started",
@@ -162,8 +159,9 @@ class Search:
                 if run is not None:
                     run.write_status("done")
             except BaseException as error:
-                _record_failure(run, error)
-                emit(SearchFailed(error))
+                failed = SearchFailed(error)
+                _record_failure(run, failed)
+                emit(failed)
                 raise
             finally:
                 session.close()
@@ -190,27 +188,21 @@ class Search:
 
 
 class _Emitter:
-    """Sends events to listeners, trackers and hook plugins; drops trackers that raise."""
+    """Sends events to trackers, hook plugins and listeners."""
 
-    def __init__(
-        self, listeners: Sequence[Listener], trackers: dict[str, Tracker], hooks: Hooks
-    ) -> None:
+    def __init__(self, listeners: Sequence[Listener], trackers: Trackers, hooks: Hooks) -> None:
         self._listeners = listeners
-        self._trackers = dict(trackers)
+        self._trackers = trackers
         self._hooks = hooks
 
     def __call__(self, event: Event) -> None:
-        for listener in self._listeners:
-            listener(event)
-        for name, tracker in list(self._trackers.items()):
-            try:
-                tracker.handle(event)
-            except Exception as error:
-                del self._trackers[name]
-                _log.warning("tracker %r failed and is switched off: %s", name, error)
+        self._trackers.handle(event)
         hook = _HOOK_OF.get(type(event))
         if hook is not None:
             self._hooks.call(hook, event=event)
+        # Last, since they may raise: whatever they raise, the others learn of the failure.
+        for listener in self._listeners:
+            listener(event)
 
 
 def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
@@ -225,12 +217,12 @@ def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None
     )
 
 
-def _record_failure(run: RunDirectory | None, error: BaseException) -> None:
+def _record_failure(run: RunDirectory | None, failed: SearchFailed) -> None:
     if run is not None:
-        is_interrupt = isinstance(error, KeyboardInterrupt | SystemExit)
+        status = "interrupted" if failed.is_interrupt else "failed"
         # The disk that ended the search may not take this either.
         with suppress(OutputError):
-            run.write_status("interrupted" if is_interrupt else "failed", message=str(error))
+            run.write_status(status, message=str(failed.error))
 
 
 @contextmanager

@@ -255,6 +255,15 @@ class SearchConfig(BaseModel):
     def _no_trackers(cls, value: Any) -> Any:
         return () if value is None else value
 
+    @field_validator("trackers")
+    @classmethod
+    def _once_each(cls, trackers: tuple[PluginSection, ...]) -> tuple[PluginSection, ...]:
+        names = [tracker.name for tracker in trackers]
+        twice = [i for i, name in enumerate(names) if name in names[:i]]
+        if twice:
+            fail([Problem((i,), f"{names[i]!r} is given twice; leave one") for i in twice])
+        return trackers
+
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
         problems = incompatibilities(self, registry_of(info))

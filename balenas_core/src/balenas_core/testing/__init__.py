@@ -31,3 +31,12 @@ from balenas_core.testing._toy import (
     ToySpace as ToySpace,
     toy_context as toy_context,
 )
+from balenas_core.testing._toy_search import (
+    ToyImages as ToyImages,
+    ToyOptimizer as ToyOptimizer,
+    toy_config as toy_config,
+    toy_data as toy_data,
+    toy_plugin as toy_plugin,
+    toy_registry as toy_registry,
+)
+from balenas_core.testing._tracker import TrackerConformance as TrackerConformance
