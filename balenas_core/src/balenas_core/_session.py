@@ -52,6 +52,10 @@ class Session:
         precision: Device and type.
         emit: Called with every event.
         is_stop_requested: Whether to stop at the next point from which one can go on.
+
+    Raises:
+        DataError: The benchmark of the space is damaged.
+        UsageError: No architecture keeps ``modifiers.limits``.
     """
 
     def __init__(
@@ -107,6 +111,8 @@ class Session:
         early_stopping = config.modifiers.early_stopping
         self._early_stopping = EarlyStopping(early_stopping) if early_stopping else None
         self._chooser = _limited(components, config.modifiers.limits)
+        # A benchmark that is damaged is better known before the search than after it.
+        self._look_up(self._chooser.argmax(components.space))
         self._epochs = training.epochs if optimizer.uses_supernet else 0
         self._place = Place()
         self._clock = Clock()
