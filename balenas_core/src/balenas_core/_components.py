@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
+from balenas_core._selector_options import PoolOptions
 from balenas_core._trackers import Trackers
 from balenas_core.config import PluginSection, RankingOptions, SearchConfig, StagedOptions
 from balenas_core.dataset import ImageDataset
@@ -17,10 +20,14 @@ from balenas_core.optimizer import ArchitectureOptimizer
 from balenas_core.random import generator
 from balenas_core.registry import Registry
 from balenas_core.selection import Selector
-from balenas_core.selectors import PoolSelector, RankingSelector, StagedSelector
+from balenas_core.selectors import PoolSelector, RankingSelector, StagedSelector, scoped
 from balenas_core.space import AnySpace, Task
 
 DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+# What is drawn and how scores are combined changes no score.
+_POOL = frozenset({*PoolOptions.model_fields, "aggregate", "weights"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,17 +83,26 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
 
 
 def _build_selector(registry: Registry, section: PluginSection) -> Selector:
+    """Return a selector whose remembered work is known by what it depends on."""
     options = section.options
     if isinstance(options, StagedOptions):
         stages = {name: _build_stage(registry, s) for name, s in options.stages.items()}
         return StagedSelector(stages, options.survivors, options)
     if isinstance(options, RankingOptions):
         proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
-        return RankingSelector(
+        selector: Selector = RankingSelector(
             proxies, options, aggregate=options.aggregate, weights=options.weights
         )
-    selector: Selector = _build(registry, "selector", section)
-    return selector
+    else:
+        selector = _build(registry, "selector", section)
+    return scoped(selector, _work(section))
+
+
+def _work(section: PluginSection) -> str:
+    """Return what numbers of a selector depend on: its options but for those of the pool."""
+    options = section.model_dump(mode="json")
+    text = json.dumps({k: v for k, v in options.items() if k not in _POOL}, sort_keys=True)
+    return f"{section.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
 
 
 def _build_stage(registry: Registry, section: PluginSection) -> PoolSelector:

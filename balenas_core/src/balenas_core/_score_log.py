@@ -33,8 +33,9 @@ class ScoreLog:
     def __init__(self, path: Path, checkpoint: str) -> None:
         self._path = path
         self._known: dict[str, dict[str, float]] = {}
-        self.seconds = 0.0
-        """What the scores of earlier processes took."""
+        self._seconds: dict[str, float] = {}
+        self.reused_seconds = 0.0
+        """What those scores of earlier processes took that were asked for."""
         with output_errors(path, verb="read"):
             lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
         whole = _whole(lines, checkpoint)
@@ -42,7 +43,7 @@ class ScoreLog:
             self._known[line["key"]] = {
                 name: float(score) for name, score in line["scores"].items()
             }
-            self.seconds += line["seconds"]
+            self._seconds[line["key"]] = line["seconds"]
         self._cut(sum(map(len, lines[: len(whole)])), checkpoint)
 
     def remember(self, key: str, compute: Callable[[], Scores]) -> Scores:
@@ -58,6 +59,7 @@ class ScoreLog:
             written = {name: _plain(score) for name, score in scores.items()}
             self._append({"key": key, "scores": written, "seconds": seconds})
             self._known[key] = scores
+        self.reused_seconds += self._seconds.pop(key, 0.0)
         return dict(self._known[key])
 
     def _cut(self, size: int, checkpoint: str) -> None:

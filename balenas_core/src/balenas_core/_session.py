@@ -6,6 +6,7 @@ import itertools
 import logging
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -18,6 +19,7 @@ from balenas_core._clock import Clock
 from balenas_core._components import Components
 from balenas_core._modifiers import EarlyStopping, LimitedDistribution
 from balenas_core._place import Place, global_generators, restore_global_generators
+from balenas_core._score_log import ScoreLog
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.config import CurvatureConfig, SearchConfig
@@ -338,11 +340,17 @@ class Session:
             validation_batches=lambda: self._moved(self._evaluation.iterate(0)),
             is_supernet_trained=self._epochs > 0,
         )
-        if self._run is not None:
-            scores = self._run.open_scores(self._checkpoint)
-            self._clock.add({"selection": scores.seconds})
-            context = replace(context, remember=scores.remember)
-        return components.selector.select(context)
+        scores = None if self._run is None else self._run.open_scores(self._checkpoint)
+        if scores is not None:
+            seconds = partial(self._selection_seconds, scores)
+            context = replace(context, remember=scores.remember, seconds=seconds)
+        selection = components.selector.select(context)
+        if scores is not None:
+            self._clock.add({"selection": scores.reused_seconds})
+        return selection
+
+    def _selection_seconds(self, scores: ScoreLog) -> float:
+        return self._clock.seconds("selection") + scores.reused_seconds
 
     def _report(self, done: int, total: int) -> None:
         self._emit(SelectionProgress(done, total))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -125,8 +126,11 @@ class SelectionContext:
         device: Where networks are scored.
         report: Called as ``report(done, total)`` for progress.
         remember: ``remember(key, compute)`` returns ``compute()``, numbers by name, or what it
-            returned for the same key before the search was interrupted and resumed. For what
-            takes long, such as scores; ``compute`` must not draw from ``generator``.
+            returned for the same key before the search was interrupted and resumed, or in an
+            earlier selection of the run by a selector of the same options. For what takes long,
+            such as scores; ``compute`` must not draw from ``generator``.
+        seconds: A clock: seconds that all processes have spent on the selection. What is
+            remembered counts as what it took.
         training_batches: Batches of the training half in a given epoch, on the device, or None
             where there is no such data. Another call ends the iteration before.
         validation_batches: Batches of the validation half, on the device; None for ``batch``
@@ -148,6 +152,7 @@ class SelectionContext:
     training_batches: Callable[[int], Iterator[Batch]] | None = None
     validation_batches: Callable[[], Iterator[Batch]] | None = None
     is_supernet_trained: bool = True
+    seconds: Callable[[], float] = time.perf_counter
 
 
 class Selector(ABC):

@@ -65,15 +65,13 @@ def _costs(
     draw: Draw, limits: Mapping[str, float], options: PoolOptions, context: SelectionContext
 ) -> dict[str, float]:
     costs: dict[str, float] = {}
-    is_measured = options.latency == MEASURED
+    is_measured = "latency" in limits and options.latency == MEASURED
     if "latency" in limits and not is_measured:
         costs["latency"] = table_latency(draw.architecture, options.latency, context)
     if costs.keys() != limits.keys():
         costs |= context.remember(
-            f"cost/{draw.architecture}",
-            lambda: network_costs(
-                _network(draw, context), context, latency="latency" in limits and is_measured
-            ),
+            f"{'latency' if is_measured else 'size'}/{draw.architecture}",
+            lambda: network_costs(_network(draw, context), context, latency=is_measured),
         )
     return {cost: costs[cost] for cost in limits}
 

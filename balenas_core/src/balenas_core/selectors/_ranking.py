@@ -82,7 +82,7 @@ class RankingSelector(PoolSelector):
             return found.scores
 
         try:
-            return context.remember(str(draw.architecture), compute)
+            return context.remember(f"{'+'.join(self._proxies)}/{draw.architecture}", compute)
         except _NoScore:
             return dict.fromkeys(self._proxies, -math.inf)
 

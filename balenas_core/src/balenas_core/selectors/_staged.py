@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
@@ -10,8 +9,6 @@ from balenas_core._selector_options import PoolOptions
 from balenas_core.selection import SelectionContext, Stage
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
-
-_SECONDS = "seconds"
 
 
 class StagedSelector(PoolSelector):
@@ -58,14 +55,16 @@ class StagedSelector(PoolSelector):
             zip(self._stages.items(), self._survivors, strict=True)
         ):
             stay, out = order[: sizes[number]], order[sizes[number] :]
-            clock = _Clock(context, prefix=f"stage {number + 1} ({name})")
-            ranking = stage.rank([pool[i] for i in stay], clock.context(sizes, number))
+            begun = context.seconds()
+            report = _report(context, sizes, number)
+            ranking = stage.rank([pool[i] for i in stay], replace(context, report=report))
             for i, found in zip(stay, ranking.scores, strict=True):
                 scores[i] |= found
             ranked = [stay[k] for k in ranking.order]
             order = ranked + out
             survivors = tuple(pool[i].architecture for i in ranked[:left])
-            records.append(Stage(name, len(stay), survivors, ranking.epochs, clock.seconds))
+            seconds = context.seconds() - begun
+            records.append(Stage(name, len(stay), survivors, ranking.epochs, seconds))
             epochs += ranking.epochs
         return Ranking(order, scores, epochs, tuple(records))
 
@@ -78,31 +77,13 @@ def _sizes(pool: int, survivors: Sequence[int]) -> list[int]:
     return sizes
 
 
-class _Clock:
-    """Adds up what the candidates of a stage took, also in processes that were killed."""
+def _report(
+    context: SelectionContext, sizes: Sequence[int], number: int
+) -> Callable[[int, int], None]:
+    """Return the report of one stage, which tells progress over all of them."""
+    before, here, total = sum(sizes[:number]), sizes[number], sum(sizes)
 
-    def __init__(self, context: SelectionContext, prefix: str) -> None:
-        self._context = context
-        self._prefix = prefix
-        self.seconds = 0.0
+    def report(done: int, of: int) -> None:
+        context.report(before + done * here // max(of, 1), total)
 
-    def context(self, sizes: Sequence[int], number: int) -> SelectionContext:
-        """Return the context of one stage, with progress over all of them."""
-        before, here, total = sum(sizes[:number]), sizes[number], sum(sizes)
-
-        def report(done: int, of: int) -> None:
-            self._context.report(before + done * here // max(of, 1), total)
-
-        return replace(self._context, report=report, remember=self._remember)
-
-    def _remember(
-        self, key: str, compute: Callable[[], Mapping[str, float]]
-    ) -> Mapping[str, float]:
-        def timed() -> Mapping[str, float]:
-            start = time.perf_counter()
-            found = compute()
-            return {**found, _SECONDS: time.perf_counter() - start}
-
-        found = dict(self._context.remember(f"{self._prefix}/{key}", timed))
-        self.seconds += found.pop(_SECONDS)
-        return found
+    return report
