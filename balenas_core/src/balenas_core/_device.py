@@ -1,6 +1,9 @@
-"""From the name of a device to one that is there."""
+"""From the name of a device to one that is there, and threads of the CPU."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import torch
 
@@ -30,3 +33,15 @@ def find_device(name: str) -> torch.device:
             f"'balenas doctor' shows what torch {torch.__version__} can use."
         )
     return device
+
+
+@contextmanager
+def cpu_threads(count: int | None) -> Iterator[None]:
+    """Let torch use so many threads inside the block; None for as many as it does."""
+    before = torch.get_num_threads()
+    if count is not None:
+        torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)

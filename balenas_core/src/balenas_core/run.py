@@ -21,6 +21,7 @@ import math
 import os
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -32,9 +33,10 @@ from balenas_core._distribution_log import append_distribution, cut_distribution
 from balenas_core._lock import LOCK, RunLock
 from balenas_core._output_errors import output_errors
 from balenas_core._score_log import ScoreLog
-from balenas_core.errors import RunExistsError, UsageError
+from balenas_core.errors import OutputError, RunExistsError, UsageError
 
 if TYPE_CHECKING:
+    from balenas_core.events import SearchFailed
     from balenas_core.space import Decision, Weights
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
@@ -171,6 +173,14 @@ class RunDirectory:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         before = {"status": status, "created": now, "message": None} | self.read_status()
         self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
+
+    def record_failure(self, failed: SearchFailed) -> None:
+        """Record what ended the run, if that can be written."""
+        # The disk that ended it may not take this either.
+        with suppress(OutputError):
+            self.write_status(
+                "interrupted" if failed.is_interrupt else "failed", message=str(failed.error)
+            )
 
     def write_checkpoint(self, state: Mapping[str, Any], *, epoch: int, step: int) -> str:
         """Write a checkpoint, atomically, and return its checksum.

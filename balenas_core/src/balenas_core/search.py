@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Self
 
@@ -13,7 +12,7 @@ from balenas_core import environment
 from balenas_core._bilevel import Precision
 from balenas_core._checkpoint import Checkpoint
 from balenas_core._components import DTYPES, build_components
-from balenas_core._device import find_device
+from balenas_core._device import cpu_threads, find_device
 from balenas_core._resume import (
     Resume,
     existing_run,
@@ -25,7 +24,6 @@ from balenas_core._session import Session
 from balenas_core._stored_result import read_result
 from balenas_core._trackers import Trackers
 from balenas_core.config import SearchConfig, to_yaml
-from balenas_core.errors import OutputError
 from balenas_core.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -137,7 +135,7 @@ class Search:
     def _run(self, existing: RunDirectory | None, precision: Precision) -> SearchResult:
         config = self.config
         checkpoint = None if existing is None else self._checkpoint_of(existing)
-        with _threads(config.threads), seeded(derive_seed(config.seed, "global")):
+        with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)
             emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
             session = Session(
@@ -160,7 +158,8 @@ class Search:
                     run.write_status("done")
             except BaseException as error:
                 failed = SearchFailed(error)
-                _record_failure(run, failed)
+                if run is not None:
+                    run.record_failure(failed)
                 emit(failed)
                 raise
             finally:
@@ -215,22 +214,3 @@ def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None
         config=config.model_dump(mode="json"),
         keep=config.checkpoint.keep,
     )
-
-
-def _record_failure(run: RunDirectory | None, failed: SearchFailed) -> None:
-    if run is not None:
-        status = "interrupted" if failed.is_interrupt else "failed"
-        # The disk that ended the search may not take this either.
-        with suppress(OutputError):
-            run.write_status(status, message=str(failed.error))
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    before = torch.get_num_threads()
-    if count is not None:
-        torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
