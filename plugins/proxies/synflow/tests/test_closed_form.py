@@ -1,11 +1,16 @@
 import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from balenas_core.errors import UsageError
 from balenas_core.proxy import Batch
+from balenas_core.random import generator, seeded
+from balenas_core.registry import default_registry
+from balenas_core.space import Task
 from balenas_proxy_synflow import synflow, synflow_closed_form
 
 BATCH = Batch(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64))
@@ -78,6 +83,13 @@ def test_it_is_the_mean_over_many_draws_of_torchs_weights():
     assert error < 0.02 * expected
 
 
+def test_it_scores_where_gradients_are_off():
+    expected = synflow_closed_form(_Gated(nn.SiLU()), BATCH)
+    for off in (torch.no_grad, torch.inference_mode):
+        with off():
+            assert synflow_closed_form(_Gated(nn.SiLU()), BATCH) == expected
+
+
 def test_no_weight_is_read_unless_asked_for():
     network = _Branches(nn.AvgPool2d(3, 1, 1))
     expected = synflow_closed_form(network, BATCH)
@@ -113,7 +125,7 @@ def _before_head(function):
 @pytest.mark.parametrize(
     "function",
     [
-        lambda x: x.sigmoid(),
+        lambda x: x.softmax(1),
         lambda x: x + 1,
         lambda x: x[:, :2].repeat(1, 2, 1, 1),
         lambda x: nn.functional.pad(x[:, :, :, :], (0, 0, 0, 0, 1, 1))[:, 1:-1],
@@ -121,8 +133,70 @@ def _before_head(function):
         lambda x: x.mean(1, keepdim=True),
     ],
 )
-def test_a_network_without_a_closed_form_ranks_last(function):
-    assert synflow_closed_form(_before_head(function), BATCH) == -math.inf
+def test_a_network_without_a_closed_form_is_refused_with_the_reason(function):
+    with pytest.raises(UsageError, match=r"no closed form for this network, which has .*'synflow'"):
+        synflow_closed_form(_before_head(function), BATCH)
+
+
+def _shuffled(x):
+    return torch.cat([x[:, 2:], x[:, :2]], dim=1)
+
+
+class _Gated(nn.Module):
+    """A residual block of a MobileNet: depthwise, squeeze-and-excitation, parts of channels."""
+
+    def __init__(self, activation):
+        super().__init__()
+        self.stem = nn.Conv2d(3, 4, 3, padding=1, bias=False)
+        self.expand = nn.Conv2d(4, 12, 1, bias=False)
+        self.depthwise = nn.Conv2d(12, 12, 3, padding=1, groups=12, bias=False)
+        self.reduce, self.gate = nn.Conv2d(12, 3, 1), nn.Conv2d(3, 12, 1)
+        self.project = nn.Conv2d(12, 4, 1, bias=False)
+        self.activation = activation
+        self.head = nn.Linear(4, 5)
+
+    def forward(self, x):
+        x = self.stem(x)
+        inner = self.activation(self.depthwise(self.activation(self.expand(x))))
+        squeezed = self.activation(self.reduce(inner.mean((2, 3), keepdim=True)))
+        inner = inner * self.gate(squeezed).sigmoid()
+        x = x + _shuffled(self.project(inner))
+        return self.head(x.mean((2, 3)))
+
+
+@pytest.mark.parametrize("name", LAWS)
+@pytest.mark.parametrize("activation", [nn.SiLU(), nn.Hardswish(), nn.GELU(), nn.ReLU6()])
+def test_gates_and_curved_activations_are_taken_at_the_mean(name, activation):
+    network = _Gated(activation)
+    constant = _constant(network, LAWS[name])
+    expected = synflow(constant, BATCH, method="autograd")
+    assert synflow_closed_form(network, BATCH, weights=name) == pytest.approx(expected, rel=1e-12)
+
+
+SPACES = {
+    "darts": {"channels": 4, "cells": 3},
+    "nb1shot1": {"channels": 4, "cells": 3},
+    "nb201": {"channels": 4, "cells_per_stage": 1},
+    "timm_stages": {"activation": "silu"},
+}
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_it_orders_the_networks_of_every_space_as_synflow_does(name):
+    pytest.importorskip(f"balenas_space_{name}", reason=f"needs balenas-space-{name}")
+    plugin = default_registry().find("space", name).load()
+    space = plugin.load_implementation()(plugin.options(**SPACES[name]))
+    source = generator(0)
+    closed, drawn = [], []
+    for _ in range(24):
+        architecture = space.random(source)
+        with seeded(0):
+            network = space.network(architecture, Task((3, 8, 8), 5))
+        closed.append(synflow_closed_form(network, BATCH, weights="given"))
+        drawn.append(synflow(network, BATCH))
+    assert all(math.isfinite(score) for score in closed)
+    ranks = np.argsort(np.argsort([closed, drawn], axis=1), axis=1)
+    assert np.corrcoef(ranks)[0, 1] > 0.97
 
 
 def test_a_network_without_flow_scores_zero():

@@ -9,8 +9,10 @@ from pydantic import ValidationError
 from torch import nn
 
 from balenas_core.plugin import Plugin
+from balenas_core.probing import preserved
 from balenas_core.proxy import Batch
 from balenas_proxy_synflow import Synflow, SynflowOptions, plugin, synflow
+from balenas_proxy_synflow._scaled import plain, scaled
 
 
 def _batch(dtype=torch.float32, channels=3, size=6, count=4):
@@ -217,6 +219,69 @@ def test_forward_and_by_autograd_are_the_same(scale):
     assert log == pytest.approx(math.log(score), rel=1e-12)
 
 
+ACTIVATIONS = [
+    nn.ELU(),
+    nn.GELU(),
+    nn.GELU(approximate="tanh"),
+    nn.Hardsigmoid(),
+    nn.Hardswish(inplace=True),
+    nn.Mish(),
+    nn.ReLU6(),
+    nn.SiLU(inplace=True),
+    nn.Sigmoid(),
+    nn.Softplus(),
+    nn.Tanh(),
+    lambda x: x * x.sigmoid_(),
+    lambda x: x * nn.functional.hardsigmoid(x.mean((2, 3), keepdim=True)),
+]
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("scale", [1e-4, 1.0, 1e4])
+def test_activations_and_gates_are_followed_forward(activation, scale):
+    layers = [nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 1), nn.Conv2d(4, 2, 1)]
+
+    class Curved(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList(layers)
+
+        def forward(self, x):
+            for layer in self.layers:
+                x = activation(layer(x))
+            return x.mean((2, 3))
+
+    network = Curved().double()
+    with torch.no_grad():
+        for i, p in enumerate(network.parameters()):
+            torch.nn.init.uniform_(p, -scale, scale, torch.Generator().manual_seed(i))
+    expected = synflow(network, _batch(), method="autograd")
+    with preserved(network):
+        for p in network.parameters():
+            p.data.abs_()
+        ones = torch.ones(1, 3, 6, 6, dtype=torch.float64)
+        with torch.no_grad():
+            followed = network(scaled(torch.cat([ones, torch.zeros_like(ones)])))
+    assert math.ldexp(float(plain(followed)[1].sum()), followed.exponent) == pytest.approx(expected)
+    assert synflow(network, _batch()) == pytest.approx(expected, rel=1e-12)
+
+
+def test_activations_are_linear_or_constant_far_beyond_the_range_of_floats():
+    def logarithm(activation):
+        layers = [nn.Linear(4, 4, bias=False) for _ in range(400)]
+        network = nn.Sequential(nn.Flatten(), *layers, activation, nn.Linear(4, 4, bias=False))
+        with torch.no_grad():
+            for p in network.parameters():
+                p.fill_(1e5)
+        return synflow(network, _batch(channels=1, size=2), log=True)
+
+    expected = logarithm(nn.ReLU())
+    for activation in (nn.SiLU(), nn.GELU(), nn.Hardswish(), nn.Mish(), nn.ELU()):
+        assert logarithm(activation) == expected
+    # A saturated activation passes on 1, and of the weights only the last layer's count.
+    assert logarithm(nn.Sigmoid()) == pytest.approx(math.log(4 * 4 * 1e5), rel=1e-12)
+
+
 def _through(function):
     class Through(nn.Module):
         def __init__(self):
@@ -234,12 +299,12 @@ def _through(function):
 @pytest.mark.parametrize(
     "function",
     [
-        lambda _, x: x.sigmoid(),
-        lambda _, x: x * x,
+        lambda _, x: x.softmax(1),
+        lambda _, x: x * torch.tensor(2.0),
+        lambda _, x: x * x.flatten(1).sum(),
         lambda _, x: x + 1,
         lambda _, x: x - x / 2,
         lambda _, x: x * -1.0,
-        lambda _, x: nn.functional.relu6(x),
         lambda _, x: nn.functional.pad(x, (1, 1), value=1.0),
         lambda _, x: nn.functional.instance_norm(x),
         lambda _, x: x[:1],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +10,11 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from balenas_core.errors import UsageError
 from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_synflow import ClosedFormOptions
-from balenas_proxy_synflow._scaled import Law, NotLinearError, Scaled, plain, scaled
+from balenas_proxy_synflow._scaled import Law, NotMonotoneError, Scaled, plain, scaled
 from balenas_proxy_synflow._score import finish
-
-_log = logging.getLogger(__name__)
 
 Weights = Literal["torch", "kaiming", "given"]
 
@@ -32,9 +30,11 @@ def synflow_closed_form(
     No weight is drawn or read (but for ``weights="given"``), no graph is built, and the cost
     does not depend on the number of channels. Batch normalisation is passed by.
 
-    Exact for convolutions, linear layers, ReLUs, average pooling, sums and concatenations;
-    max pooling takes the maximum of means, which is less than the mean of maxima. A network
-    that does anything else gets ``-inf``, with the reason in the log at level INFO.
+    Exact for convolutions, linear layers, ReLUs, average pooling, sums and concatenations.
+    What is not linear takes the means of its arguments for the arguments: max pooling (the
+    maximum of means is less than the mean of maxima), products (gates) and activations that
+    curve on positive numbers, such as SiLU. Some of the channels that were put together of
+    others count as the mean of all.
 
     Args:
         network: The network, untouched afterwards.
@@ -44,21 +44,26 @@ def synflow_closed_form(
             ``"given"`` for the mean absolute weights of the network.
         log: Whether to return the natural logarithm, ``-inf`` for a score of 0.
 
+    Raises:
+        UsageError: The network does something else, such as layer normalisation or attention.
+
     References:
         Tanaka et al., 2020, equation 2, for the score; the expectation is this project's.
     """
     law = _LAWS[weights]
-    image = torch.zeros((2, 1, *batch.images.shape[2:]), dtype=torch.float64)
-    image[0] = 1
     channels = batch.images.shape[1]
-    with _evaluating(network), torch.no_grad():
+    with _evaluating(network), torch.inference_mode(False), torch.no_grad():
+        image = torch.zeros((2, 1, *batch.images.shape[2:]), dtype=torch.float64)
+        image[0] = 1
         try:
             outputs = network(scaled(image, channels=channels, law=law))
-            if not isinstance(outputs, Scaled):
-                raise NotLinearError("an output that does not depend on the input")
-        except NotLinearError as reason:
-            _log.info("no closed form of synflow: the network has %s", reason)
-            return -math.inf
+        except NotMonotoneError as reason:
+            raise UsageError(
+                f"synflow has no closed form for this network, which has {reason}; "
+                f"use 'synflow' instead."
+            ) from None
+    if not isinstance(outputs, Scaled):
+        return finish(0.0, 0, log=log)
     derivative = plain(outputs)[1]
     return finish(float(derivative.mean()) * outputs.channels, outputs.exponent, log=log)
 

@@ -1,8 +1,9 @@
 """Tensors that carry a derivative and a power of two through a network without a graph.
 
 Between absolute weights and a non-negative image, a network of convolutions, linear layers,
-ReLUs, pooling, sums and concatenations only adds and multiplies numbers that are not negative.
-So its value and its derivative in a common scale of the weights can go through it side by side,
+pooling, sums, products, concatenations and activations that do not fall where their argument is
+positive only has values and slopes that are not negative. The chain rule then gives SynFlow as
+the derivative in a common factor of the weights: it goes through the network beside the value,
 as two rows of one batch, and any power of two can be taken out of them without an error.
 """
 
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,10 +22,12 @@ Law = Callable[[Tensor, Tensor | None], tuple[Tensor, Tensor | None]]
 """(weight, bias) -> mean of their absolute values, scalars."""
 
 _ROOM = 0.4  # of the type's range of exponents; the rest is for the sum of one layer
+_FAR = 60.0
+"""Beyond it activations are linear or constant: their slope is 1 or 0 to the last bit."""
 
 
-class NotLinearError(Exception):
-    """The network does something that this arithmetic cannot follow."""
+class NotMonotoneError(Exception):
+    """The network does something that is not known to keep values and slopes from falling."""
 
 
 class Scaled(Tensor):
@@ -33,8 +37,8 @@ class Scaled(Tensor):
     all features of a flat tensor in parts of any number. ``channels`` is then how many there
     are, and a layer's weights count as the law's mean of their absolute values.
 
-    Operations that are not known to be sums and products of non-negative numbers raise
-    ``NotLinearError``.
+    Operations that are not known to have values and slopes that are never negative raise
+    ``NotMonotoneError``.
     """
 
     exponent: int
@@ -59,7 +63,7 @@ class Scaled(Tensor):
             rest = (*args[1:], *kwargs.values())
             if not any(isinstance(x, Tensor) for x in rest):
                 return _like(args[0], func(plain(args[0]), *args[1:], **kwargs))
-        raise NotLinearError(getattr(func, "__name__", repr(func)))
+        raise NotMonotoneError(getattr(func, "__name__", repr(func)))
 
 
 def scaled(
@@ -80,7 +84,7 @@ def _like(
     x: Scaled, values: Tensor, *, exponent: int | None = None, channels: int | None = None
 ) -> Scaled:
     if values.dim() == 0 or values.shape[0] != 2:
-        raise NotLinearError("a change of the batch")
+        raise NotMonotoneError("a change of the batch")
     return scaled(
         values,
         exponent=x.exponent if exponent is None else exponent,
@@ -108,9 +112,9 @@ def _rescaled(x: Scaled, values: Tensor, *, channels: int | None = None) -> Scal
 def _check_layer(x: Tensor, *parameters: Tensor | None) -> None:
     for parameter in parameters:
         if parameter is not None and not isinstance(parameter, nn.Parameter):
-            raise NotLinearError("a weight that is computed")
+            raise NotMonotoneError("a weight that is computed")
     if not isinstance(x, Scaled):
-        raise NotLinearError("a layer applied to a constant")
+        raise NotMonotoneError("a layer applied to a constant")
 
 
 def _layer_output(
@@ -139,7 +143,7 @@ def _conv(convolve: Callable[..., Tensor]) -> Callable[..., Scaled]:
             shaped = None if bias is None else bias.view(-1, *(1,) * (weight.dim() - 2))
             return _layer_output(x, values, shaped)
         if weight.shape[1] * groups != x.channels:
-            raise NotLinearError("channels that were lost from sight")
+            raise NotMonotoneError("channels that were lost from sight")
         mean, mean_bias = x.law(weight, bias)
         box = (mean * weight.shape[1]).to(x.dtype).expand(1, 1, *weight.shape[2:])
         values = convolve(plain(x), box, None, stride, padding, dilation)
@@ -153,7 +157,7 @@ def _linear(x: Scaled, weight: Tensor, bias: Tensor | None = None) -> Scaled:
     if x.law is None:
         return _layer_output(x, F.linear(plain(x), weight), bias)
     if weight.shape[1] != x.channels or plain(x).dim() != 2:
-        raise NotLinearError("features that were lost from sight")
+        raise NotMonotoneError("features that were lost from sight")
     mean, mean_bias = x.law(weight, bias)
     values = plain(x).mean(1, keepdim=True) * (mean * weight.shape[1])
     return _layer_output(x, values, mean_bias, channels=weight.shape[0])
@@ -170,7 +174,7 @@ def _max_pool(x: Scaled, *args: Any, **kwargs: Any) -> Scaled:
 def _align(tensors: Sequence[Any]) -> tuple[list[Scaled], list[Tensor], int]:
     given = [t for t in tensors if isinstance(t, Scaled)]
     if len(given) < len(tensors):
-        raise NotLinearError("a constant added to the signal")
+        raise NotMonotoneError("a constant added to the signal")
     exponent = max(t.exponent for t in given)
     values = [
         plain(t) if t.exponent == exponent else _shifted(plain(t), t.exponent - exponent)
@@ -185,65 +189,106 @@ def _add(x: Any, other: Any, *, alpha: float = 1) -> Scaled:
             return two  # where Python's sum() begins
     given, (one, two), exponent = _align([x, other])
     if alpha != 1 or given[0].channels != given[1].channels:
-        raise NotLinearError("a sum of other than equals")
+        raise NotMonotoneError("a sum of other than equals")
     return _like(given[0], one + two, exponent=exponent)
 
 
 def _add_in_place(x: Scaled, other: Any, *, alpha: float = 1) -> Scaled:
-    total = _add(x, other, alpha=alpha)
-    if total.exponent != x.exponent:
-        raise NotLinearError("a sum in place of numbers of very different size")
-    plain(x).copy_(plain(total))
+    return _in_place(x, _add(x, other, alpha=alpha))
+
+
+def _in_place(x: Scaled, result: Scaled) -> Scaled:
+    if result.exponent != x.exponent:
+        raise NotMonotoneError("a change in place to numbers of very different size")
+    plain(x).copy_(plain(result))
     return x
 
 
 def _cat(tensors: Sequence[Tensor], dim: int = 0) -> Scaled:
     given, values, exponent = _align(tensors)
     if dim == 0:
-        raise NotLinearError("images put together along the batch")
+        raise NotMonotoneError("images put together along the batch")
     if given[0].law is None:
         return _like(given[0], torch.cat(values, dim), exponent=exponent)
     if dim != 1:
-        raise NotLinearError("features put together other than along the channels")
+        raise NotMonotoneError("features put together other than along the channels")
     channels = sum(t.channels for t in given)
     mean = sum(v * (t.channels / channels) for t, v in zip(given, values, strict=True))
     assert isinstance(mean, Tensor)
     return _like(given[0], mean, exponent=exponent, channels=channels)
 
 
-def _scale(x: Any, factor: Any) -> Scaled:
+def _multiply(x: Any, factor: Any) -> Scaled:
     if not isinstance(x, Scaled):
         x, factor = factor, x
+    if isinstance(factor, Scaled):
+        return _product(x, factor)
     if not isinstance(factor, int | float) or factor < 0:
-        raise NotLinearError("a product of two signals, or with a negative number")
+        raise NotMonotoneError("a product with a constant, or with a negative number")
     return _rescaled(x, plain(x) * factor)
+
+
+def _product(x: Scaled, other: Scaled) -> Scaled:
+    """Multiply two signals, such as features and their gate."""
+    channels = {x.channels, other.channels}
+    if plain(x).dim() != plain(other).dim() or len(channels - {1}) > 1:
+        raise NotMonotoneError("a product of other than equals")
+    one, one_slope = plain(x).unbind()
+    two, two_slope = plain(other).unbind()
+    values = torch.stack([one * two, one * two_slope + one_slope * two])
+    exponent = x.exponent + other.exponent
+    return _rescaled(_like(x, values, exponent=exponent, channels=max(channels)), values)
+
+
+def _activation(function: Callable[..., Tensor]) -> Callable[..., Scaled]:
+    """Follow a function that is neither negative nor falls where its argument is not negative."""
+
+    def activation(x: Scaled, *args: Any, inplace: bool = False, **kwargs: Any) -> Scaled:
+        exponent = max(x.exponent, 0)
+        value, slope = _shifted(plain(x), x.exponent - exponent).unbind()
+        near = _shifted(value, exponent).clamp_max(_FAR)
+        with torch.enable_grad():
+            point = near.requires_grad_()
+            at = function(point, *args, **kwargs)
+            (factor,) = torch.autograd.grad(at.sum(), point)
+        slope, beyond = factor * slope, factor * (value - _shifted(near.detach(), -exponent))
+        if not beyond.any():  # the result is small, however large the argument
+            slope, exponent = _shifted(slope, exponent), 0
+        values = torch.stack([_shifted(at.detach(), -exponent) + beyond, slope])
+        result = _like(x, values, exponent=exponent)
+        return _in_place(x, result) if inplace else result
+
+    return activation
 
 
 def _divide(x: Any, divisor: Any) -> Scaled:
     if not isinstance(x, Scaled) or not isinstance(divisor, int | float) or divisor <= 0:
-        raise NotLinearError("a quotient of two signals, or with a negative number")
+        raise NotMonotoneError("a quotient of two signals, or with a negative number")
     return _rescaled(x, plain(x) / divisor)
 
 
 def _mean(x: Scaled, dim: Any = None, keepdim: bool = False) -> Scaled:
     dims = {d % plain(x).dim() for d in ((dim,) if isinstance(dim, int) else dim or (0,))}
     if 0 in dims or (x.law is not None and 1 in dims):
-        raise NotLinearError("a mean over the batch or the channels")
+        raise NotMonotoneError("a mean over the batch or the channels")
     return _like(x, plain(x).mean(dim, keepdim))
 
 
 def _pad(x: Scaled, pad: Any, mode: str = "constant", value: float | None = None) -> Scaled:
     if (mode == "constant" and value) or len(pad) > 2 * (plain(x).dim() - 2):
-        raise NotLinearError("padding of channels, or with a number other than 0")
+        raise NotMonotoneError("padding of channels, or with a number other than 0")
     return _like(x, F.pad(plain(x), pad, mode, value))
 
 
 def _index(x: Scaled, index: Any) -> Scaled:
     if not isinstance(index, tuple) or index[0] != slice(None):
-        raise NotLinearError("a part of the batch")
-    if x.law is not None and index[1] != slice(None):
-        raise NotLinearError("a part of the channels")
-    return _like(x, plain(x)[index])
+        raise NotMonotoneError("a part of the batch")
+    if x.law is None:
+        return _like(x, plain(x)[index])
+    if not isinstance(index[1], slice):
+        raise NotMonotoneError("one of the channels")
+    values = plain(x)[(index[0], slice(None), *index[2:])]
+    return _like(x, values, channels=len(range(x.channels)[index[1]]))
 
 
 def _reshape(change: Callable[..., Tensor]) -> Callable[..., Scaled]:
@@ -253,7 +298,7 @@ def _reshape(change: Callable[..., Tensor]) -> Callable[..., Scaled]:
         values = plain(x).flatten(1)
         per_channel = values.shape[1]
         if plain(x).dim() == 2 or change(plain(x), *args, **kwargs).shape != values.shape:
-            raise NotLinearError("a change of shape other than to one row an image")
+            raise NotMonotoneError("a change of shape other than to one row an image")
         return _like(x, values, channels=x.channels * per_channel)
 
     return reshape
@@ -261,15 +306,31 @@ def _reshape(change: Callable[..., Tensor]) -> Callable[..., Scaled]:
 
 def _batch_norm(x: Scaled, *_args: Any, **_kwargs: Any) -> Scaled:
     if x.law is None:
-        raise NotLinearError("batch normalisation")
+        raise NotMonotoneError("batch normalisation")
     return x
 
 
 def _dropout(x: Scaled, p: float = 0.5, training: bool = True, inplace: bool = False) -> Scaled:
     if training:
-        raise NotLinearError("dropout in training mode")
+        raise NotMonotoneError("dropout in training mode")
     return x
 
+
+_ACTIVATIONS = (
+    F.elu,
+    F.gelu,
+    F.hardsigmoid,
+    F.hardswish,
+    F.hardtanh,  # ReLU6 too
+    F.mish,
+    F.relu6,
+    F.silu,
+    F.softplus,
+    torch.sigmoid,
+    Tensor.sigmoid,
+    torch.tanh,
+    Tensor.tanh,
+)
 
 _HANDLERS: dict[Any, Callable[..., Any]] = {
     torch.conv1d: _conv(torch.conv1d),
@@ -290,10 +351,10 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
     Tensor.__radd__: _add,
     Tensor.add_: _add_in_place,
     Tensor.__iadd__: _add_in_place,
-    torch.mul: _scale,
-    Tensor.mul: _scale,
-    Tensor.__mul__: _scale,
-    Tensor.__rmul__: _scale,
+    torch.mul: _multiply,
+    Tensor.mul: _multiply,
+    Tensor.__mul__: _multiply,
+    Tensor.__rmul__: _multiply,
     Tensor.__truediv__: _divide,
     Tensor.div: _divide,
     torch.mean: _mean,
@@ -302,6 +363,8 @@ _HANDLERS: dict[Any, Callable[..., Any]] = {
         change: _reshape(change)
         for change in (torch.flatten, Tensor.flatten, Tensor.view, Tensor.reshape)
     },
+    **{function: _activation(function) for function in _ACTIVATIONS},
+    Tensor.sigmoid_: partial(_activation(torch.sigmoid), inplace=True),
 }
 
 _KEEPS_SCALE = {

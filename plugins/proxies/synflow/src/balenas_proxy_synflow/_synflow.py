@@ -16,7 +16,7 @@ from balenas_core.probing import (
 )
 from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_synflow import SynflowOptions
-from balenas_proxy_synflow._scaled import NotLinearError, Scaled, plain, scaled
+from balenas_proxy_synflow._scaled import NotMonotoneError, Scaled, plain, scaled
 from balenas_proxy_synflow._score import finish
 
 _log = logging.getLogger(__name__)
@@ -43,11 +43,13 @@ def synflow(
     standard size. Beyond the range of float64 it is ``-inf``; its logarithm is not, as long as
     the faster of the two ways below is open.
 
-    By Euler's identity the sum is the derivative of ``R`` in a common factor of all weights.
-    ``method="auto"`` carries that derivative forward beside the value, without a graph, in
-    half the time and with powers of two taken out where numbers grow large. It needs
-    ``bn="bypass"`` and a network of convolutions, linear layers, ReLUs, pooling, sums and
-    concatenations; any other goes by autograd, with the same result up to rounding.
+    By the chain rule the sum is the derivative of ``R`` in a common factor of all weights, if no
+    ``dR/d|w|`` is negative. ``method="auto"`` carries that derivative forward beside the value,
+    without a graph, in half the time and with powers of two taken out where numbers grow large.
+    It needs ``bn="bypass"`` and a network of convolutions, linear layers, pooling, sums,
+    products (gates), concatenations and activations that do not fall on positive numbers (ReLU,
+    SiLU, GELU, sigmoid and the like); any other goes by autograd, with the same result up to
+    rounding.
 
     Args:
         network: The network, untouched afterwards.
@@ -80,7 +82,7 @@ def synflow(
         if bn == "bypass" and method == "auto":
             try:
                 return finish(*_flow_forward(network, ones), log=log)
-            except NotLinearError as reason:
+            except NotMonotoneError as reason:
                 _log.debug("synflow goes by autograd: %s", reason)
         return finish(_flow_by_autograd(network, ones), 0, log=log)
 
@@ -97,7 +99,7 @@ def _flow_forward(network: nn.Module, ones: Tensor) -> tuple[float, int]:
         # The image does not depend on the weights: its derivative is 0.
         outputs = network(scaled(torch.cat([ones, torch.zeros_like(ones)])))
         if not isinstance(outputs, Scaled):
-            raise NotLinearError("an output that does not depend on the input")
+            raise NotMonotoneError("an output that does not depend on the input")
         return float(plain(outputs)[1].sum()), outputs.exponent
 
 
