@@ -1,0 +1,195 @@
+"""Everything that a run directory holds, read without trust."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+from balenas_core._distribution_log import DistributionHistory, read_distribution
+from balenas_core.config import PluginSection
+from balenas_core.errors import BalenasError
+from balenas_core.hooks import LOAD_ERRORS
+from balenas_core.registry import Registry
+from balenas_core.report._numbers import as_number
+from balenas_core.run import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
+from balenas_core.runs import DONE, RunInfo, read_run
+from balenas_core.space import AnySpace
+
+TRAINING = "training"
+"""Folder in a run of what ``balenas train`` made of the choice."""
+
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+"""What reading well-formed JSON of another form ends in."""
+
+Record = Mapping[str, Any]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """A run as it is on the disk.
+
+    Args:
+        name: What it is called in the report; no two runs alike.
+        info: Status and configuration.
+        config_text: ``config.yaml``.
+        metrics: The record of every epoch.
+        distribution: Weights of every decision over time; empty for runs of old versions.
+        environment: Versions and machine.
+        training: What became of the choice when it was trained; empty if it was not.
+        training_metrics: The record of every epoch of that.
+        space: The search space; None where its plugin is not here.
+        problems: What could not be read, as sentences.
+    """
+
+    name: str
+    info: RunInfo
+    config_text: str
+    metrics: Sequence[Record]
+    distribution: Sequence[DistributionHistory]
+    environment: Record
+    training: Record
+    training_metrics: Sequence[Record]
+    space: AnySpace | None
+    problems: Sequence[str]
+
+    @property
+    def result(self) -> Record:
+        """``result.json``; empty unless the run is done."""
+        return self.info.result or {}
+
+    @property
+    def architecture(self) -> str | None:
+        """The choice, or the argmax of the last epoch of a run that is not done."""
+        last = self.metrics[-1] if self.metrics else {}
+        found = (self.result or last).get("architecture")
+        return None if found is None else str(found)
+
+    def series(self, name: str) -> list[tuple[int, float]]:
+        """Return the epochs, from one, and the values of a metric where it is known."""
+        return series(self.metrics, name)
+
+
+def series(records: Sequence[Record], name: str) -> list[tuple[int, float]]:
+    """Return number, from one, and value of every record that has a finite number there."""
+    found = []
+    for position, record in enumerate(records, start=1):
+        value = as_number(record.get(name))
+        if value is not None:
+            epoch = as_number(record.get("epoch"))
+            found.append((position if epoch is None else int(epoch) + 1, value))
+    return found
+
+
+def read_records(runs: Sequence[Path], registry: Registry) -> list[RunRecord]:
+    """Read runs, each with a name of its own."""
+    names = _names([run.resolve() for run in runs])
+    return [_read(run, name, registry) for run, name in zip(runs, names, strict=True)]
+
+
+def _names(paths: Sequence[Path]) -> list[str]:
+    """Return the shortest ends of paths that tell them apart; equal paths are numbered.
+
+    Example:
+        >>> _names([Path("/a/x"), Path("/b/x"), Path("/b/x")])
+        ['a/x', 'b/x', 'b/x (2)']
+    """
+    for depth in range(1, max(len(path.parts) for path in paths) + 1):
+        names = ["/".join(path.parts[-depth:]) for path in paths]
+        if len(set(names)) == len(set(paths)):
+            break
+    seen: dict[str, int] = {}
+    numbered = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        numbered.append(name if seen[name] == 1 else f"{name} ({seen[name]})")
+    return numbered
+
+
+def _read(path: Path, name: str, registry: Registry) -> RunRecord:
+    problems: list[str] = []
+    info = read_run(path)
+    if info.status == DONE and info.result is None:
+        problems.append(f"{RESULT} is missing or damaged: nothing is known of what was found.")
+    try:
+        config_text = (path / CONFIG).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        config_text = ""
+        problems.append(f"{CONFIG} cannot be read: {error.strerror}.")
+    try:
+        distribution = read_distribution(path / DISTRIBUTION)
+    except DAMAGE:
+        distribution = ()
+        problems.append(f"{DISTRIBUTION} is damaged.")
+    return RunRecord(
+        name=name,
+        info=info,
+        config_text=config_text,
+        metrics=_records(path / METRICS, problems),
+        distribution=distribution,
+        environment=_json(path / ENVIRONMENT, problems),
+        training=_json(path / TRAINING / RESULT, problems, is_optional=True),
+        training_metrics=_records(path / TRAINING / METRICS, problems),
+        space=_space(info, registry, problems),
+        problems=problems,
+    )
+
+
+def _json(path: Path, problems: list[str], *, is_optional: bool = False) -> Record:
+    if is_optional and not path.exists():
+        return {}
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        problems.append(f"{path.name} cannot be read: {error}.")
+        return {}
+    return value if isinstance(value, dict) else {}
+
+
+def _records(path: Path, problems: list[str]) -> Sequence[Record]:
+    """Return the whole lines of a file; the last may be in the making."""
+    try:
+        lines = path.read_bytes().split(b"\n")[:-1]
+    except OSError:
+        return ()
+    found = []
+    for line in lines:
+        with contextlib.suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict):
+                found.append(record)
+    if len(found) < len(lines):
+        problems.append(
+            f"{path.name}: {len(lines) - len(found)} of {len(lines)} lines are damaged."
+        )
+    return found
+
+
+def _space(info: RunInfo, registry: Registry, problems: list[str]) -> AnySpace | None:
+    section = info.config.get("space")
+    if section is None:
+        return None
+    return attempt(lambda: _built(section, registry), problems, "its search space cannot be built")
+
+
+def _built(section: Any, registry: Registry) -> AnySpace:
+    resolved = PluginSection.resolve("space", section, registry)
+    space: AnySpace = registry.find("space", resolved.name).build(resolved.options)
+    return space
+
+
+def attempt(call: Callable[[], T], problems: list[str], what: str) -> T | None:
+    """Return what a plugin returns; None, and a problem more, where it raises."""
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+            return call()
+    except BalenasError as error:
+        problems.append(f"{what}: {error}")
+    except LOAD_ERRORS as error:
+        problems.append(f"{what}: {type(error).__name__}: {error}")
+    return None
