@@ -46,6 +46,7 @@ HELP = [
     "runs show --help",
     "runs compare --help",
     "runs prune --help",
+    "report --help",
     "bench --help",
     "bench list --help",
     "bench info --help",

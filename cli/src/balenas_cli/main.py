@@ -12,6 +12,7 @@ from balenas_cli import (
     _correlate,
     _describe,
     _doctor,
+    _html_report,
     _plugins,
     _resume,
     _runs,
@@ -31,6 +32,7 @@ app = typer.Typer(
 app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
 app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
+app.command(cls=LazyCommand, rich_help_panel="Search")(_html_report.report)
 app.add_typer(_config.app, name="config", rich_help_panel="Search")
 app.command(cls=LazyCommand, rich_help_panel="Look around")(_score.score)
 app.command(cls=LazyCommand, rich_help_panel="Look around")(_correlate.correlate)
