@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -14,6 +14,7 @@ from balenas_core.architecture import Architecture
 from balenas_core.benchmark import Benchmark
 from balenas_core.benchmarks import Table
 from balenas_core.errors import UsageError
+from balenas_core.network_batch import NetworkBatch
 
 A = TypeVar("A", bound=Architecture)
 
@@ -118,6 +119,14 @@ class SearchSpace(ABC, Generic[A]):
     def canonical(self, architecture: A) -> A:
         """Return one representative of all architectures that compute the same function."""
 
+    def simplified(self, architecture: A) -> A:
+        """Return the simplest architecture that computes the same; here the canonical form.
+
+        Networks are scored in this form, for operations that change nothing would count in some
+        scores. Where ``canonical`` follows a benchmark's own classes, this may be coarser.
+        """
+        return self.canonical(architecture)
+
     @abstractmethod
     def random(self, generator: Generator) -> A:
         """Draw an architecture uniformly over the decisions."""
@@ -136,6 +145,15 @@ class SearchSpace(ABC, Generic[A]):
 
     def architectures(self) -> Iterator[A] | None:
         """Yield every architecture, where they can be counted out; here None."""
+        return None
+
+    def network_batch(self, supernet: Supernet, architectures: Sequence[A]) -> NetworkBatch | None:
+        """Return the networks that ``inherit`` would build, as one program; here None.
+
+        It shares the supernet's weights. A space that has one makes scoring many small networks
+        several times as fast.
+        """
+        del supernet, architectures
         return None
 
     def formula_labels(self, network: nn.Module) -> Mapping[str, int] | None:

@@ -34,3 +34,4 @@ from balenas_core.nn._staged import (
     RegularizedNetwork as RegularizedNetwork,
     StagedNetwork as StagedNetwork,
 )
+from balenas_core.nn._stacked import Stacked as Stacked, joined as joined, summed as summed

@@ -54,34 +54,37 @@ def summed(terms: Sequence[Stacked]) -> Stacked:
     """Add features up, network by network, in the order of the terms; equal sums once."""
     rows = torch.stack([term.rows for term in terms], dim=1)
     sums, index = torch.unique(rows, dim=0, return_inverse=True)
-    batch, first = terms[0].batch, terms[0].features
-    total = first.new_zeros((len(sums) * batch, *first.shape[1:]))
-    if _is_channels_last(first):
-        total = total.contiguous(memory_format=torch.channels_last)
-    for term, blocks in zip(terms, sums.unbind(1), strict=True):
+    batch = terms[0].batch
+    features = [term.features for term in terms]
+    layout = _layout(max(features, key=len))
+    total = features[0].new_zeros((len(sums) * batch, *features[0].shape[1:]))
+    total = total.contiguous(memory_format=layout)
+    for term, blocks in zip(features, sums.unbind(1), strict=True):
         has = (blocks >= 0).nonzero()[:, 0]
         if len(has):
-            _blocks(total, batch).index_add_(
-                0, has, _blocks(term.features, batch).index_select(0, blocks[has])
-            )
+            added = _blocks(term, batch, layout).index_select(0, blocks[has])
+            _blocks(total, batch, layout).index_add_(0, has, added)
     return Stacked(total, index, batch)
 
 
 def _take(x: Tensor, rows: Tensor, batch: int) -> Tensor:
-    if len(rows) * batch == len(x) and bool((rows[1:] > rows[:-1]).all()):
+    if len(rows) * batch == len(x):  # all of them, in order, since rows are unique
         return x
-    blocks = _blocks(x, batch).index_select(0, rows)
-    if not _is_channels_last(x):
+    layout = _layout(x)
+    blocks = _blocks(x, batch, layout).index_select(0, rows)
+    if layout is torch.contiguous_format:
         return blocks.view(-1, *x.shape[1:])
     _, channels, height, width = x.shape
     return blocks.view(-1, height, width, channels).permute(0, 3, 1, 2)
 
 
-def _blocks(x: Tensor, batch: int) -> Tensor:
+def _blocks(x: Tensor, batch: int, layout: torch.memory_format) -> Tensor:
     """Return a view with one row for each block, in the order of memory."""
-    in_order = x.permute(0, 2, 3, 1) if _is_channels_last(x) else x
-    return in_order.reshape(len(x) // batch, -1)
+    x = x.contiguous(memory_format=layout)
+    in_order = x if layout is torch.contiguous_format else x.permute(0, 2, 3, 1)
+    return in_order.view(len(x) // batch, -1)
 
 
-def _is_channels_last(x: Tensor) -> bool:
-    return x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+def _layout(x: Tensor) -> torch.memory_format:
+    is_last = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if is_last else torch.contiguous_format

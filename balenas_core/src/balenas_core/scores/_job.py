@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -10,13 +11,18 @@ import torch
 from torch import nn
 
 from balenas_core.architecture import Architecture
+from balenas_core.errors import UsageError
 from balenas_core.formula import fill_by_formula
+from balenas_core.network_batch import BatchPassProxy, score_batch
 from balenas_core.proxy import Batch, Proxy
 from balenas_core.random import seeded
 from balenas_core.scoring import score_network
-from balenas_core.space import AnySpace, Task
+from balenas_core.space import AnySpace, Supernet, Task
 
-Init = Literal["default", "formula"]
+Init = Literal["default", "formula", "supernet"]
+
+Scores = tuple[dict[str, float], dict[str, str]]
+"""Score by proxy, and why by proxy for those that raised."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,9 +55,13 @@ class ScoringJob:
         proxies: Proxy by name.
         batch: Images and labels, on the device where networks are scored.
         init: ``default`` for the space's own initialisation under ``seed``; ``formula`` fills
-            weights by ``balenas_core.formula``, with the space's labels if it has some.
+            weights by ``balenas_core.formula``, with the space's labels if it has some;
+            ``supernet`` takes those of one untrained supernet, so that what networks have in
+            common has the same weights in all of them.
         seed: Of the initialisation, the same for every network, and of the proxies.
         dtype: Floating-point type of networks and images.
+        together: How many networks to run as one program, where the space and a proxy can: they
+            need ``init="supernet"``. Memory grows with it; scores differ by round-off.
     """
 
     space: AnySpace
@@ -61,9 +71,52 @@ class ScoringJob:
     init: Init = "default"
     seed: int = 0
     dtype: torch.dtype = torch.float32
+    together: int = 1
 
-    def network(self, architecture: Architecture) -> nn.Module:
-        """Build the network of an architecture; draws from torch's global generator."""
+    def __post_init__(self) -> None:
+        if self.together > 1 and self.init != "supernet":
+            raise UsageError(
+                f"{self.together} networks run together only with weights in common; set the "
+                f"initialisation to supernet (got {self.init})."
+            )
+
+    def scores(self, architectures: Iterable[Architecture]) -> Iterator[Scores]:
+        """Yield the scores of architectures, in order."""
+        supernet = self._supernet()
+        if self.together == 1:
+            for architecture in architectures:
+                yield self.score(self._network(architecture, supernet))
+            return
+        assert supernet is not None
+        source = iter(architectures)
+        while part := list(itertools.islice(source, self.together)):
+            yield from self._score_together(part, supernet)
+
+    def networks(self, architectures: Iterable[Architecture]) -> Iterator[nn.Module]:
+        """Yield the networks of architectures; draws from torch's global generator."""
+        supernet = self._supernet()
+        for architecture in architectures:
+            yield self._network(architecture, supernet)
+
+    def score(self, network: nn.Module) -> Scores:
+        """Return score by proxy, and why by proxy for those that raised."""
+        return self._score(network, self.proxies)
+
+    def _score(self, network: nn.Module, proxies: Mapping[str, Proxy]) -> Scores:
+        found = score_network(network, self.batch, proxies, seed=self.seed)
+        errors = {n: f"{type(error).__name__}: {error}" for n, error in found.errors.items()}
+        return dict(found.scores), errors
+
+    def _supernet(self) -> Supernet | None:
+        if self.init != "supernet":
+            return None
+        with seeded(self.seed):
+            supernet = self.space.supernet(self.task)
+        return supernet.to(self.batch.images.device, self.dtype)
+
+    def _network(self, architecture: Architecture, supernet: Supernet | None) -> nn.Module:
+        if supernet is not None:
+            return self.space.inherit(supernet, architecture)
         with seeded(self.seed):
             network = self.space.network(architecture, self.task)
         network = network.to(self.batch.images.device, self.dtype)
@@ -71,8 +124,27 @@ class ScoringJob:
             fill_by_formula(network, self.space.formula_labels(network))
         return network
 
-    def score(self, network: nn.Module) -> tuple[dict[str, float], dict[str, str]]:
-        """Return score by proxy, and why by proxy for those that raised."""
-        found = score_network(network, self.batch, self.proxies, seed=self.seed)
-        errors = {n: f"{type(error).__name__}: {error}" for n, error in found.errors.items()}
-        return dict(found.scores), errors
+    def _score_together(
+        self, architectures: Sequence[Architecture], supernet: Supernet
+    ) -> Iterator[Scores]:
+        """Score what can be scored in one pass of all networks there, the rest one by one."""
+        networks = self.space.network_batch(supernet, architectures)
+        if networks is None:
+            raise UsageError(
+                f"{type(self.space).__name__} cannot run its networks together; leave it at 1."
+            )
+        shared = {
+            n: proxy for n, proxy in self.proxies.items() if isinstance(proxy, BatchPassProxy)
+        }
+        try:
+            with seeded(self.seed):
+                rows = score_batch(networks, self.batch, shared)
+        except Exception:  # whichever network it was: alone, it fails with its own reason
+            shared, rows = {}, [{} for _ in architectures]
+        others = {name: proxy for name, proxy in self.proxies.items() if name not in shared}
+        for architecture, row in zip(architectures, rows, strict=True):
+            if not others:
+                yield row, {}
+                continue
+            scores, errors = self._score(self._network(architecture, supernet), others)
+            yield {n: scores[n] if n in others else row[n] for n in self.proxies}, errors

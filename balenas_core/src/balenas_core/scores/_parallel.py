@@ -12,15 +12,16 @@ import torch
 
 from balenas_core.architecture import Architecture
 from balenas_core.errors import UsageError
-from balenas_core.scores._job import ScoredRow, ScoringJob
-
-_Scores = tuple[dict[str, float], dict[str, str]]
+from balenas_core.scores._job import ScoredRow, Scores, ScoringJob
 
 _PER_TASK = 4
 """Architectures in one task of another process: the batch is sent along with each task."""
 
 _AHEAD = 64
 """Architectures a job that are looked at together, to find those that compute the same."""
+
+_AHEAD_OF_ONE = 4
+"""As many for each that is wanted at once."""
 
 
 def score_all(
@@ -45,17 +46,18 @@ def score_all(
             registered; None for that of ``joblib.parallel_config``, and loky without one. In
             threads, networks are built before any is scored, since torch's layers draw from one
             generator of the process; proxies that draw from it, too, are not repeatable there.
-        dedupe: Whether to score each architecture in its canonical form, and each form once.
-        known: Scores by canonical form that need not be computed again; grows.
+        dedupe: Whether to score each architecture in its simplest form, and each form once.
+        known: Scores by simplest form that need not be computed again; grows.
 
     Raises:
-        UsageError: ``jobs`` is more than one without joblib, or the back end does not exist.
+        UsageError: ``jobs`` is more than one without joblib, the back end does not exist, or
+            networks cannot run together as the job asks.
     """
     forms = _with_forms(job, architectures, dedupe)
     done = known if known is not None else {}
     errors: dict[str, dict[str, str]] = {}
     run = _runner(job, jobs, backend)
-    for part in _chunks(forms, _AHEAD * jobs):
+    for part in _chunks(forms, max(_AHEAD, _AHEAD_OF_ONE * job.together) * jobs):
         if not dedupe:
             done, errors = {}, {}
         new = {str(form): form for _, form in part if str(form) not in done}
@@ -71,7 +73,7 @@ def _with_forms(
     job: ScoringJob, architectures: Iterable[Architecture], dedupe: bool
 ) -> Iterator[tuple[Architecture, Architecture]]:
     for architecture in architectures:
-        yield architecture, job.space.canonical(architecture) if dedupe else architecture
+        yield architecture, job.space.simplified(architecture) if dedupe else architecture
 
 
 def _chunks(
@@ -84,30 +86,37 @@ def _chunks(
 
 def _runner(
     job: ScoringJob, jobs: int, backend: str | None
-) -> Callable[[list[Architecture]], Iterator[_Scores]]:
+) -> Callable[[list[Architecture]], Iterator[Scores]]:
     """Return what scores architectures in order, some ahead of what was taken."""
     if jobs == 1:
-        return lambda forms: (job.score(job.network(form)) for form in forms)
+        return job.scores
     joblib = _require_joblib()
     parallel = _parallel(joblib, jobs, backend)
 
-    def in_threads(forms: list[Architecture]) -> Iterator[_Scores]:
-        for start in range(0, len(forms), jobs):
-            networks = [job.network(form) for form in forms[start : start + jobs]]
-            # All of them, before the next networks draw from the generator.
+    if backend == "threading" and job.together > 1:
+        raise UsageError(
+            f"{job.together} networks run together in one job or in processes (loky), not in "
+            f"threads; choose another back end, or leave it at 1."
+        )
+
+    def in_threads(forms: list[Architecture]) -> Iterator[Scores]:
+        source = job.networks(forms)
+        # As many as jobs are built before any is scored, and scored before others are built.
+        while networks := list(itertools.islice(source, jobs)):
             yield from list(parallel(joblib.delayed(job.score)(network) for network in networks))
 
-    def in_processes(forms: list[Architecture]) -> Iterator[_Scores]:
-        parts = [forms[start : start + _PER_TASK] for start in range(0, len(forms), _PER_TASK)]
+    def in_processes(forms: list[Architecture]) -> Iterator[Scores]:
+        size = max(_PER_TASK, job.together)
+        parts = [forms[start : start + size] for start in range(0, len(forms), size)]
         for scored in parallel(joblib.delayed(_score_part)(job, part) for part in parts):
             yield from scored
 
     return in_threads if backend == "threading" else in_processes
 
 
-def _score_part(job: ScoringJob, part: list[Architecture]) -> list[_Scores]:
+def _score_part(job: ScoringJob, part: list[Architecture]) -> list[Scores]:
     torch.set_num_threads(1)  # the jobs share the machine's cores
-    return [job.score(job.network(form)) for form in part]
+    return list(job.scores(part))
 
 
 def check_backend(backend: str) -> None:

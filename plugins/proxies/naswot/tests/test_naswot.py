@@ -64,8 +64,7 @@ def test_a_module_that_is_called_twice_counts_twice():
 @settings(max_examples=50, deadline=None)
 def test_the_kernel_counts_the_units_on_which_two_images_agree(active):
     kernel = code_kernel(torch.from_numpy(np.where(active, 0.5, -0.0))).numpy()
-    codes = active.reshape(len(active), -1)
-    agreements = (codes[:, None, :] == codes[None, :, :]).sum(-1)
+    agreements = (active[..., :, None, :] == active[..., None, :, :]).sum(-1)
     np.testing.assert_array_equal(kernel, agreements)
 
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
+from balenas_core.network_batch import BatchPass, BatchPassProxy
+from balenas_core.network_pass import NetworkPass, score_pass
 from balenas_core.proxy import Batch
 from balenas_proxy_naswot import NaswotOptions
 
@@ -25,22 +26,21 @@ def code_kernel(features: Tensor) -> Tensor:
     exact.
 
     Args:
-        features: `batch x ...`-dim tensor.
+        features: `... x batch x units`-dim tensor.
 
     Returns:
-        `batch x batch`-dim float64 tensor of whole numbers.
+        `... x batch x batch`-dim float64 tensor of whole numbers.
     """
-    rows = features.flatten(1)
-    units = rows.shape[1]
+    units = features.shape[-1]
     code = torch.empty(
-        rows.shape,
+        features.shape,
         dtype=torch.float32 if units < _EXACT_IN_FLOAT32 else torch.float64,
-        device=rows.device,
+        device=features.device,
     )
-    torch.gt(rows, 0, out=code)  # straight to numbers: half the time of going through booleans
-    both = (code @ code.T).double()
-    active = both.diagonal()
-    return units - active[:, None] - active[None, :] + 2 * both
+    torch.gt(features, 0, out=code)  # straight to numbers: half the time of going through booleans
+    both = (code @ code.mT).double()
+    active = both.diagonal(dim1=-2, dim2=-1)
+    return units - active[..., :, None] - active[..., None, :] + 2 * both
 
 
 def log_determinant(kernel: Tensor) -> float:
@@ -92,19 +92,38 @@ def _attach(run: NetworkPass, layers: str) -> Callable[[], float]:
         features = inputs[0]
         version, kernel = known.get(features, (None, None))
         if version != features._version:
-            kernel = code_kernel(features.detach())
+            kernel = code_kernel(features.detach().flatten(1))
             known[features] = features._version, kernel
         # One running sum, not a list: a deep network has hundreds of ReLUs.
         kernels[:] = [kernels[0] + kernel if kernels else kernel]
 
-    for module in run.network.modules():
-        by_name = layers == "name" and "ReLU" in type(module).__name__
-        if isinstance(module, nn.ReLU) or by_name:
-            module.register_forward_pre_hook(add)
+    for module in _relus(run.network, layers):
+        module.register_forward_pre_hook(add)
     return lambda: log_determinant(kernels[0]) if kernels else -math.inf
 
 
-class Naswot(PassProxy):
+def _attach_batch(run: BatchPass, layers: str) -> Callable[[], list[float]]:
+    images = len(run.labels)
+    kernels = torch.zeros((run.count, images, images), dtype=torch.float64)
+
+    def add(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        features = run.by_network(inputs[0].detach()).flatten(2)
+        owners = run.networks.owners
+        kernels.index_add_(0, owners.networks, code_kernel(features).cpu()[owners.rows])
+
+    for module in _relus(run.networks, layers):
+        module.register_forward_pre_hook(add)
+    return lambda: [log_determinant(kernel) for kernel in kernels]
+
+
+def _relus(network: nn.Module, layers: str) -> Iterator[nn.Module]:
+    for module in network.modules():
+        by_name = layers == "name" and "ReLU" in type(module).__name__
+        if isinstance(module, nn.ReLU) or by_name:
+            yield module
+
+
+class Naswot(BatchPassProxy):
     """The ``naswot`` proxy; see ``naswot``."""
 
     def __init__(self, options: NaswotOptions) -> None:
@@ -113,3 +132,7 @@ class Naswot(PassProxy):
     def attach(self, run: NetworkPass) -> Callable[[], float]:
         """Collect the codes of the ReLUs."""
         return _attach(run, self._options.layers)
+
+    def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
+        """Collect the codes of the ReLUs of many networks."""
+        return _attach_batch(run, self._options.layers)

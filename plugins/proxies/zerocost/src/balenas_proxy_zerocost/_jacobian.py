@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
 
-from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
+from balenas_core.network_batch import BatchPass, BatchPassProxy
+from balenas_core.network_pass import NetworkPass, score_pass
 from balenas_core.probing import score_or_worst
 from balenas_core.proxy import Batch
 
@@ -71,37 +72,39 @@ def correlation(rows: Tensor) -> Tensor | None:
     return unit @ unit.T
 
 
-def _attach_jacov(run: NetworkPass) -> Callable[[], float]:
-    def finish() -> float:
-        matrix = correlation(run.input_gradients.flatten(1))
+def _jacov(jacobian: Tensor) -> float:
+    matrix = correlation(jacobian.flatten(1))
+    if matrix is None:
+        return -math.inf
+    values = torch.linalg.eigvalsh(matrix) + _K
+    return score_or_worst(-(values.log() + 1 / values).sum())
+
+
+def _epe_nas(jacobian: Tensor, labels: Tensor, classes: int) -> float:
+    rows = jacobian.flatten(1)
+    is_many = classes > _MANY_CLASSES
+    scores = []
+    for label in torch.unique(labels):
+        matrix = correlation(rows[labels == label])
         if matrix is None:
             return -math.inf
-        values = torch.linalg.eigvalsh(matrix) + _K
-        return score_or_worst(-(values.log() + 1 / values).sum())
+        total = (matrix.abs() + _K).log().sum()
+        scores.append(total / len(matrix) if is_many else total)
+    values = torch.stack(scores)
+    if is_many:
+        return score_or_worst((values[:, None] - values).abs().sum() / len(values))
+    return score_or_worst(values.abs().sum())
 
-    return finish
+
+def _attach_jacov(run: NetworkPass) -> Callable[[], float]:
+    return lambda: _jacov(run.input_gradients)
 
 
 def _attach_epe_nas(run: NetworkPass) -> Callable[[], float]:
-    def finish() -> float:
-        rows = run.input_gradients.flatten(1)
-        is_many = run.logits.shape[-1] > _MANY_CLASSES
-        scores = []
-        for label in torch.unique(run.labels):
-            matrix = correlation(rows[run.labels == label])
-            if matrix is None:
-                return -math.inf
-            total = (matrix.abs() + _K).log().sum()
-            scores.append(total / len(matrix) if is_many else total)
-        values = torch.stack(scores)
-        if is_many:
-            return score_or_worst((values[:, None] - values).abs().sum() / len(values))
-        return score_or_worst(values.abs().sum())
-
-    return finish
+    return lambda: _epe_nas(run.input_gradients, run.labels, run.logits.shape[-1])
 
 
-class Jacov(PassProxy):
+class Jacov(BatchPassProxy):
     """The ``jacov`` proxy; see ``jacov``."""
 
     needs_gradients = True
@@ -113,8 +116,12 @@ class Jacov(PassProxy):
         """Ask for the gradient in the images."""
         return _attach_jacov(run)
 
+    def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
+        """Ask for the gradient in the images of every network."""
+        return lambda: [_jacov(jacobian) for jacobian in run.input_gradients]
 
-class EpeNas(PassProxy):
+
+class EpeNas(BatchPassProxy):
     """The ``epe_nas`` proxy; see ``epe_nas``."""
 
     needs_labels = True
@@ -126,3 +133,9 @@ class EpeNas(PassProxy):
     def attach(self, run: NetworkPass) -> Callable[[], float]:
         """Ask for the gradient in the images."""
         return _attach_epe_nas(run)
+
+    def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
+        """Ask for the gradient in the images of every network."""
+        return lambda: [
+            _epe_nas(jacobian, run.labels, run.logits.shape[-1]) for jacobian in run.input_gradients
+        ]

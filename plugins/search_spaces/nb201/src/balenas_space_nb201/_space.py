@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -14,11 +14,13 @@ from balenas_core.nn import BatchNormMode
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
+from balenas_space_nb201._batch import NB201Batch
 from balenas_space_nb201._benchmark import NB201Benchmark, find_benchmark
 from balenas_space_nb201._formula_labels import formula_labels
 from balenas_space_nb201._network import NB201Network, fresh_network
 from balenas_space_nb201._official import read_official
 from balenas_space_nb201._options import NB201Options
+from balenas_space_nb201._simplified import simplified
 from balenas_space_nb201._supernet import DECISION, NB201Supernet
 
 
@@ -79,6 +81,14 @@ class NB201Space(SearchSpace[NB201Architecture]):
             )
         return supernet.inherit(architecture)
 
+    def network_batch(
+        self, supernet: Supernet, architectures: Sequence[NB201Architecture]
+    ) -> NB201Batch | None:
+        """Return the networks as one program; None with partial channels."""
+        if not isinstance(supernet, NB201Supernet) or self.options.partial_channels > 1:
+            return None
+        return NB201Batch(supernet, architectures)
+
     def one_hot(self, architecture: NB201Architecture) -> dict[str, Tensor]:
         """Return a `6 x 5`-dim table with a one on each edge's operation."""
         choices = torch.tensor([OPERATIONS.index(name) for name in architecture.operations])
@@ -111,6 +121,10 @@ class NB201Space(SearchSpace[NB201Architecture]):
     def canonical(self, architecture: NB201Architecture) -> NB201Architecture:
         """Return the representative of its class, one of 6,466."""
         return _architecture.canonical(architecture)
+
+    def simplified(self, architecture: NB201Architecture) -> NB201Architecture:
+        """Return the representative of its class, one of 5,425, without useless operations."""
+        return simplified(architecture)
 
     def random(self, generator: Generator) -> NB201Architecture:
         """Draw each edge's operation uniformly."""
