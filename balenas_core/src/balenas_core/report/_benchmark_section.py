@@ -20,7 +20,7 @@ def benchmark_parts(run: RunRecord) -> Sequence[Part]:
     if not entries:
         return ()
     problems: list[str] = []
-    charts = histograms(run, [("chosen", run)], problems)
+    charts = histograms(run, [("chosen", run)], ["chosen"], problems)
     if not charts and not problems:
         problems = ["the benchmark is not installed here: there are no histograms."]
     notes: list[Part] = [Note(problem) for problem in problems]
@@ -28,13 +28,17 @@ def benchmark_parts(run: RunRecord) -> Sequence[Part]:
 
 
 def histograms(
-    of: RunRecord, marked: Sequence[tuple[str, RunRecord]], problems: list[str]
+    of: RunRecord,
+    marked: Sequence[tuple[str, RunRecord]],
+    names: Sequence[str],
+    problems: list[str],
 ) -> list[Chart]:
     """Return a histogram for every dataset on which a run's choice was looked up.
 
     Args:
         of: The run; its space's benchmark is the one that is shown.
         marked: Names and runs whose choices are marked.
+        names: All names that are marked somewhere in the page.
         problems: What could not be shown is added here.
     """
     charts = []
@@ -45,7 +49,7 @@ def histograms(
             marks = [(name, _value(run, dataset, metric)) for name, run in marked]
             known = [(name, value) for name, value in marks if value is not None]
             title = f"{metric.replace('_', ' ').capitalize()} on {dataset}"
-            charts.append(histogram(title, values[0], known, unit=values[1]))
+            charts.append(histogram(title, values[0], known, names, unit=values[1]))
     return charts
 
 

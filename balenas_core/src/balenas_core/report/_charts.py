@@ -102,10 +102,18 @@ def band_chart(title: str, middle: Series, low: Series, high: Series) -> Chart:
     return _chart(title, area + line, f"{title}. {_told({'mean': middle})}")
 
 
-def seeds_chart(title: str, groups: Mapping[str, SeedBand], *, unit: str = "") -> Chart:
+def seeds_chart(
+    title: str, groups: Mapping[str, SeedBand], names: Sequence[str], *, unit: str = ""
+) -> Chart:
     """Return the mean over seeds and its confidence band, for every group of runs.
 
     Thin lines are the runs themselves.
+
+    Args:
+        title: What is shown.
+        groups: Bands of groups.
+        names: Names of all groups of the page: a group has one colour everywhere.
+        unit: Unit of the values.
     """
     means = [
         {"epoch": x, "value": mean, "low": low, "high": high, "name": name}
@@ -123,7 +131,7 @@ def seeds_chart(title: str, groups: Mapping[str, SeedBand], *, unit: str = "") -
     margin = 0.08 * (high - low) or 0.5 * abs(low) or 1.0
     # The band of two seeds is so wide that nothing else would be seen.
     scale = alt.Scale(domain=[low - margin, high + margin], nice=False)
-    color = _color("name", groups, symbol="square")
+    color = _color("name", names, shown=groups, symbol="square")
     base = _over_epochs(means)
     area = base.mark_area(opacity=0.18, clip=True).encode(
         y=alt.Y("low:Q", title=unit or None, scale=scale), y2="high:Q", color=color
@@ -143,9 +151,22 @@ def seeds_chart(title: str, groups: Mapping[str, SeedBand], *, unit: str = "") -
 
 
 def histogram(
-    title: str, values: NDArray[np.float64], marks: Sequence[tuple[str, float]], *, unit: str = ""
+    title: str,
+    values: NDArray[np.float64],
+    marks: Sequence[tuple[str, float]],
+    names: Sequence[str],
+    *,
+    unit: str = "",
 ) -> Chart:
-    """Return how many architectures of a benchmark have which value, and where some stand."""
+    """Return how many architectures of a benchmark have which value, and where some stand.
+
+    Args:
+        title: What is shown.
+        values: Of all architectures.
+        marks: Name and value of those that are marked.
+        names: As in ``seeds_chart``.
+        unit: Unit of the values.
+    """
     counts, edges = np.histogram(values[np.isfinite(values)], bins=_BINS)
     bars = [
         {"from": float(low), "to": float(high), "count": int(number)}
@@ -168,7 +189,7 @@ def histogram(
         .mark_rule(strokeWidth=2.5)
         .encode(
             x=alt.X("value:Q", title=unit or None),
-            color=_color("name", dict(marks)),
+            color=_color("name", names, shown=dict(marks)),
             tooltip=_tooltips("name", "value"),
         )
     )
@@ -252,10 +273,22 @@ def _values(unit: str = "") -> alt.Y:
     return alt.Y("value:Q", title=unit or None, scale=alt.Scale(zero=False))
 
 
-def _color(field: str, names: Iterable[str], *, symbol: str = "stroke") -> alt.Color:
+def _color(
+    field: str,
+    names: Iterable[str],
+    *,
+    shown: Iterable[str] | None = None,
+    symbol: str = "stroke",
+) -> alt.Color:
+    """Return a colour for each name, and a legend of those that are shown if names are many."""
     domain = list(names)
     colors = [COLORS[number % len(COLORS)] for number in range(len(domain))]
-    legend = alt.Legend(columns=2, symbolType=symbol, symbolOpacity=1)
+    legend = alt.Legend(
+        columns=2,
+        symbolType=symbol,
+        symbolOpacity=1,
+        values=domain if shown is None else list(shown),
+    )
     return alt.Color(
         f"{field}:N",
         scale=alt.Scale(domain=domain, range=colors),

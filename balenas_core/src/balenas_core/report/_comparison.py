@@ -132,7 +132,7 @@ def _settings(groups: Sequence[Group]) -> Sequence[Part]:
     found = differences([{k: v for k, v in c.items() if k not in _OF_ONE_RUN} for c in first])
     if not found:
         return [Note("No configuration is known of some runs: they cannot be compared.")]
-    columns = [Column("setting"), *(Column(f"group {group.name}") for group in groups)]
+    columns = [Column("setting"), *(Column(group.title) for group in groups)]
     rows = [
         [Cell(key, is_code=True), *(Cell(ABSENT if v is None else str(v)) for v in values)]
         for key, values in found.items()
@@ -154,7 +154,7 @@ def _over_seeds(groups: Sequence[Group]) -> Sequence[Part]:
         rows.append(row)
     columns = [
         Column("number"),
-        *(Column(f"group {g.name}, {count(len(g.runs), 'run')}", True) for g in groups),
+        *(Column(f"{g.title}, {count(len(g.runs), 'run')}", True) for g in groups),
     ]
     told = "Mean over seeds, with half the width of its 95 % confidence interval (Student's t)"
     return [Table(told, columns, rows)]
@@ -176,9 +176,9 @@ def _curves(groups: Sequence[Group]) -> Sequence[Part]:
         for group in groups:
             band = seed_band([run.series(key) for run in group.runs])
             if band is not None:
-                bands[f"group {group.name}"] = band
+                bands[group.title] = band
         if bands:
-            charts.append(seeds_chart(title, bands, unit=unit))
+            charts.append(seeds_chart(title, bands, [g.title for g in groups], unit=unit))
     if not charts:
         return ()
     told = "Thick: the mean over the runs of a group, with its 95 % confidence band (Student's t)"
@@ -194,9 +194,9 @@ def _benchmark(groups: Sequence[Group]) -> Sequence[Part]:
         for run in group.runs:
             if run.result.get("benchmark"):
                 name = str(run.info.setting("space"))
-                by_space.setdefault(name, []).append((f"group {group.name}", run))
+                by_space.setdefault(name, []).append((group.title, run))
     charts: list[Chart] = []
     for runs in by_space.values():
-        charts += histograms(runs[0][1], runs, problems)
+        charts += histograms(runs[0][1], runs, [group.title for group in groups], problems)
     notes: list[Part] = [Note(problem) for problem in dict.fromkeys(problems)]
     return [Charts(charts), *notes] if charts else notes

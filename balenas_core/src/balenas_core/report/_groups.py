@@ -37,9 +37,9 @@ class Group:
     runs: Sequence[RunRecord]
 
     @property
-    def seeds(self) -> list[object]:
-        """Seeds of the runs."""
-        return [run.info.setting("seed") for run in self.runs]
+    def title(self) -> str:
+        """What it is called in legends and headings."""
+        return f"group {self.name}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -94,14 +94,12 @@ class Chart:
         title: Its caption.
         description: What it shows in words, for who cannot see it.
         spec: The specification, with its data.
-        is_wide: Whether it needs the width of two others.
         is_still: Whether there is nothing to point at.
     """
 
     title: str
     description: str
     spec: Mapping[str, Any]
-    is_wide: bool = False
     is_still: bool = False
 
 

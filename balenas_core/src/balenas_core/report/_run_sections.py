@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
+from balenas_core._distribution_log import DistributionHistory
 from balenas_core.drawing import draw_cell
 from balenas_core.report._benchmark_section import benchmark_parts
 from balenas_core.report._candidates import candidate_parts
@@ -206,6 +206,7 @@ def _distribution(run: RunRecord) -> Sequence[Part]:
                 "stands, the larger the weight; together they are one."
             ),
             Charts(pictures),
+            *(Note(_largest(h)) for h in run.distribution if h.epochs),
         ]
     for history in run.distribution:
         if history.epochs:
@@ -237,7 +238,19 @@ def _statistics(run: RunRecord) -> list[Chart]:
     return charts
 
 
-def _weights(history: Any) -> Table:
+def _largest(history: DistributionHistory) -> str:
+    weight, slot, choice = max(
+        (weight, slot, choice)
+        for slot, row in zip(history.slots, history.weights[-1], strict=True)
+        for choice, weight in zip(history.choices, row, strict=True)
+    )
+    return (
+        f"The largest weight of {history.decision} in the end is {weight:.3f}, of {choice} in slot "
+        f"{slot}; equal weights would be {1 / len(history.choices):.3f}."
+    )
+
+
+def _weights(history: DistributionHistory) -> Table:
     columns = [Column("slot"), *(Column(choice, True) for choice in history.choices)]
     rows = [
         [Cell(slot), *(Cell(f"{value:.3f}", value) for value in row)]
