@@ -1,11 +1,11 @@
 """Cost of a supernet step: the shared implementation against the textbook one.
 
-    python benchmarks/supernet.py [--spaces darts nb201 nb1shot1] [--batch 64] [--repeats 3]
+    python benchmarks/supernet.py [--spaces darts nb201 nb1shot1] [--batch 64] [--repeats 5]
     python benchmarks/supernet.py --curve   # how the cost grows with batch, cells, channels
 
 Both run on the same modules and give the same numbers (tests/*_sharing.py). A step is one
 forward and one backward pass with soft weights; a first-order search makes two. CPU seconds
-are those of the process, the smallest of the repeats; activations are the tensors that
+are those of the process, medians of repeats in turn; activations are the tensors that
 autograd keeps for the backward pass, each memory block counted once.
 """
 
@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import statistics
 import sys
 import time
 from collections.abc import Callable
@@ -92,13 +93,22 @@ def compare(name: str, batch: int, repeats: int) -> None:
     with seeded(0):
         supernet = space.supernet(Task((3, 32, 32), 10))
     x = torch.randn(batch, 3, 32, 32, generator=generator(0))
-    best: dict[str, dict[str, float]] = {}
-    for label, forward in (("textbook", textbook(name)), ("shared", shared)):
-        runs = [measure(forward, supernet, space, x) for _ in range(repeats)]
-        best[label] = {key: min(run[key] for run in runs) for key in runs[0]}
-        print(name, f"{label:<9}", *(f"{k} {v:9.3f}" for k, v in best[label].items()), sep="  ")
-    ratios = {key: best["textbook"][key] / best["shared"][key] for key in best["shared"]}
+    sides = {"textbook": textbook(name), "shared": shared}
+    for forward in sides.values():
+        measure(forward, supernet, space, x)  # the first of each also sets memory up
+    runs = [
+        {label: measure(forward, supernet, space, x) for label, forward in sides.items()}
+        for _ in range(repeats)
+    ]
+    medians = {label: _medians([run[label] for run in runs]) for label in sides}
+    for label, values in medians.items():
+        print(name, f"{label:<9}", *(f"{k} {v:9.3f}" for k, v in values.items()), sep="  ")
+    ratios = {key: value / medians["shared"][key] for key, value in medians["textbook"].items()}
     print(name, "ratio    ", *(f"{k} {v:9.2f}" for k, v in ratios.items()), sep="  ", flush=True)
+
+
+def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
+    return {key: statistics.median(run[key] for run in runs) for key in runs[0]}
 
 
 def curve(repeats: int) -> None:
@@ -112,10 +122,10 @@ def curve(repeats: int) -> None:
             supernet = space.supernet(Task((3, 32, 32), 10))
             x = torch.randn(batch, 3, 32, 32, generator=generator(0))
             runs = [measure(shared, supernet, space, x) for _ in range(repeats + 1)]
-            best = {key: min(run[key] for run in runs) for key in ("step", "MiB")}
+            typical = _medians(runs[1:])
             print(
                 f"{changed} x {factor}",
-                *(f"{key} {value:8.3f}" for key, value in best.items()),
+                *(f"{key} {typical[key]:8.3f}" for key in ("step", "MiB")),
                 sep="  ",
                 flush=True,
             )
@@ -126,7 +136,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--spaces", nargs="+", choices=SIZES, default=list(SIZES))
     parser.add_argument("--batch", type=int, default=64)
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--curve", action="store_true", help="growth of the cost instead")
     arguments = parser.parse_args()

@@ -17,10 +17,9 @@ from balenas_core.nn import (
     Source,
     edge_weights,
     keeping_layout,
-    relu_in_place,
     scaled_norm,
 )
-from balenas_core.nn._sharing import from_phases, recomputed, to_phases, with_compact_indices
+from balenas_core.nn._sharing import from_phases, to_phases
 
 NORM = BatchNormMode(affine=False)
 NORMS = [NORM, BatchNormMode(), BatchNormMode(uses_running_statistics=False)]
@@ -154,28 +153,6 @@ def test_scaled_norm_is_the_weight_times_the_norm(affine, tracks, is_training):
     torch.testing.assert_close(list(norm.buffers()), list(other.buffers()))
 
 
-def test_relu_in_place_has_exact_derivatives_and_keeps_one_byte_a_number():
-    x = randn(4, 3).requires_grad_()
-    assert gradcheck(lambda x: relu_in_place(2 * x), (x,))
-    assert gradgradcheck(lambda x: relu_in_place(2 * x).square(), (x,))
-    saved = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        total = relu_in_place(x + 1)
-        total.add_(1)
-    assert [t.dtype for t in saved] == [torch.bool]
-    torch.testing.assert_close(total, torch.relu(x + 1) + 1)
-
-
-@pytest.mark.parametrize("size", [(9, 10), (200, 190)])
-def test_compact_indices_of_max_pooling_give_the_same_gradient(size):
-    pool = nn.MaxPool2d(3, 2, padding=1)
-    x = randn(2, 3, *size).requires_grad_()
-    pooled, expected = with_compact_indices(pool, x), pool(x)
-    torch.testing.assert_close(pooled, expected, rtol=0, atol=0)
-    gradients = [torch.autograd.grad(p.square().sum(), x)[0] for p in (pooled, expected)]
-    torch.testing.assert_close(gradients[0], gradients[1], rtol=0, atol=0)
-
-
 def test_gradient_of_a_sum_has_its_layout_and_exact_derivatives():
     x = randn(2, 3, 4, 5).to(memory_format=torch.channels_last).requires_grad_()
     strides = []
@@ -187,30 +164,6 @@ def test_gradient_of_a_sum_has_its_layout_and_exact_derivatives():
     assert gradgradcheck(lambda x: keeping_layout(2 * x).sin(), (x,))
     first = randn(2, 3, 4, 5).requires_grad_()
     assert keeping_layout(first) is first
-
-
-def test_recomputed_keeps_nothing_between_and_has_exact_derivatives():
-    calls = []
-
-    def compute(x):
-        calls.append(1)
-        return x.sin()
-
-    x = randn(5).requires_grad_()
-
-    def function(x):
-        return recomputed(lambda: compute(x), lambda between: between * between)
-
-    assert gradcheck(function, (x,))
-    assert gradgradcheck(function, (x,))
-    calls.clear()
-    saved = []
-    with torch.autograd.graph.saved_tensors_hooks(lambda t: saved.append(t) or t, lambda t: t):
-        out = function(x)
-    assert len(calls) == 1
-    assert all(t.data_ptr() == x.data_ptr() for t in saved)
-    out.sum().backward()
-    assert len(calls) > 1
 
 
 def test_separable_convolution_works_under_autocast():

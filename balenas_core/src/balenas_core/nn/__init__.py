@@ -1,6 +1,14 @@
 """Building blocks that cell-based search spaces share."""
 
+from balenas_core.nn._conv_norm_relu import conv_norm_relu as conv_norm_relu
 from balenas_core.nn._dag import CellEdge as CellEdge, dag_edges as dag_edges
+from balenas_core.nn._functions import (
+    inner_product as inner_product,
+    keeping_layout as keeping_layout,
+    max_pool_gradient as max_pool_gradient,
+    max_pool_with_indices as max_pool_with_indices,
+    runs_plain as runs_plain,
+)
 from balenas_core.nn._head import ClassifierHead as ClassifierHead
 from balenas_core.nn._layers import (
     FactorizedReduce as FactorizedReduce,
@@ -16,7 +24,7 @@ from balenas_core.nn._mixed import (
     MixedEdge as MixedEdge,
     edge_weights as edge_weights,
 )
-from balenas_core.nn._norm import BatchNormMode as BatchNormMode
+from balenas_core.nn._norm import BatchNormMode as BatchNormMode, scaled_norm as scaled_norm
 from balenas_core.nn._partial import (
     PartialOperation as PartialOperation,
     Partition as Partition,
@@ -26,12 +34,9 @@ from balenas_core.nn._sharing import (
     NodeSum as NodeSum,
     SharingOperation as SharingOperation,
     Source as Source,
-    keeping_layout as keeping_layout,
-    relu_in_place as relu_in_place,
-    scaled_norm as scaled_norm,
 )
+from balenas_core.nn._stacked import Stacked as Stacked, joined as joined, summed as summed
 from balenas_core.nn._staged import (
     RegularizedNetwork as RegularizedNetwork,
     StagedNetwork as StagedNetwork,
 )
-from balenas_core.nn._stacked import Stacked as Stacked, joined as joined, summed as summed

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Hashable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import FunctionCtx
-from torch.nn import functional
 
+from balenas_core.nn._functions import Scaled, add_scaled, keeping_layout, runs_plain
 from balenas_core.nn._partial import Partition
 
 
@@ -58,20 +56,24 @@ class NodeSum:
     def __init__(self) -> None:
         self._total: Tensor | None = None
         self._phases: Tensor | None = None
-        self._scaled: list[tuple[Tensor, Tensor, float]] = []
+        self._scaled: list[Scaled] = []
         self._partial: tuple[Partition, NodeSum, NodeSum] | None = None
 
     def add(self, term: Tensor) -> None:
         """Add a term that nobody else uses; it may be written to."""
-        self._total = term if self._total is None else self._total.add_(term)
+        self._total = _plus(self._total, term)
 
     def add_phases(self, term: Tensor) -> None:
         """Add a term in the form of ``to_phases``, as ``add``."""
-        self._phases = term if self._phases is None else self._phases.add_(term)
+        self._phases = _plus(self._phases, term)
+
+    def extend(self, add: Callable[[Tensor | None], Tensor]) -> None:
+        """Replace the sum by ``add(sum)``, which may write to it; None is the empty sum."""
+        self._total = add(self._total)
 
     def add_scaled(self, base: Tensor, weight: Tensor, value: float) -> None:
         """Add ``weight * base``; ``value`` is the number in ``weight``."""
-        self._scaled.append((base, weight, value))
+        self._scaled.append(Scaled(base, weight, value))
 
     def partial(self, partition: Partition) -> tuple[NodeSum, NodeSum]:
         """Return the sums of the channels that operations see and of those that pass by.
@@ -93,9 +95,14 @@ class NodeSum:
         if self._phases is not None:
             self.add(from_phases(self._phases))
         if self._scaled:
-            bases, weights, values = zip(*self._scaled, strict=True)
-            self.add(_LinearCombination.apply(torch.stack(weights), values, *bases))
+            self._total = add_scaled(self._total, self._scaled)
         return None if self._total is None else keeping_layout(self._total)
+
+
+def _plus(total: Tensor | None, term: Tensor) -> Tensor:
+    if total is None:
+        return term
+    return total + term if runs_plain() else total.add_(term)
 
 
 class SharingOperation(nn.Module, ABC):
@@ -115,107 +122,6 @@ class SharingOperation(nn.Module, ABC):
             value: The number in ``weight``; not zero.
             total: The sum at the node that the operation leads to.
         """
-
-
-def scaled_norm(norm: nn.Module, x: Tensor, weight: Tensor) -> Tensor:
-    """Return ``weight * norm(x)`` of a batch normalisation, with the weight in its scale.
-
-    weight * (gamma * x_hat + beta) = (weight * gamma) * x_hat + weight * beta.
-    """
-    assert isinstance(norm, nn.BatchNorm2d)
-    # Half-precision features are normalised with single-precision parameters.
-    dtype = torch.float32 if x.dtype in (torch.float16, torch.bfloat16) else x.dtype
-    weight = weight.to(x.device, dtype)
-    gamma, beta = norm.weight, norm.bias
-    scale = weight.repeat(norm.num_features) if gamma is None else weight * gamma
-    shift = None if beta is None else weight * beta
-    uses_buffers = not norm.training or norm.track_running_stats
-    if norm.training and norm.num_batches_tracked is not None:
-        norm.num_batches_tracked.add_(1)
-    return functional.batch_norm(
-        x,
-        norm.running_mean if uses_buffers else None,
-        norm.running_var if uses_buffers else None,
-        scale,
-        shift,
-        training=norm.training or norm.running_mean is None,
-        momentum=norm.momentum or 0.0,
-        eps=norm.eps,
-    )
-
-
-def relu_in_place(x: Tensor) -> Tensor:
-    """Return relu(x), written into ``x``; the backward pass keeps one byte a number.
-
-    ``torch.relu_`` keeps its result, which then cannot be added to.
-
-    Args:
-        x: A tensor that nothing else uses, not a leaf.
-    """
-    result: Tensor = _InPlaceRelu.apply(x)
-    return result
-
-
-def keeping_layout(x: Tensor) -> Tensor:
-    """Return ``x``, whose gradient will have its layout in memory if that is channels last.
-
-    The gradient of a concatenation is a slice, and that of a mean is expanded; the backward
-    pass of a batch normalisation takes ten times as long for them.
-    """
-    is_last = x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    result: Tensor = _ChannelsLastGradient.apply(x) if is_last and x.requires_grad else x
-    return result
-
-
-def recomputed(compute: Callable[[], Tensor], consume: Callable[[Tensor], Tensor]) -> Tensor:
-    """Return ``consume(compute())`` without keeping the tensor between them.
-
-    The backward pass of ``consume`` computes it again; worth it for what is cheap to compute
-    and large to keep. Derivatives of any order stay exact.
-
-    Args:
-        compute: Gives the same tensor at every call, without side effects.
-        consume: Keeps its argument for its backward pass.
-    """
-    between = compute()
-
-    def pack(tensor: Tensor) -> Tensor | Callable[[], Tensor]:
-        is_between = tensor.data_ptr() == between.data_ptr() and tensor.shape == between.shape
-        return again if is_between else tensor
-
-    # The backward pass runs outside of autocast regions.
-    kind = between.device.type
-    autocast = torch.get_autocast_dtype(kind), torch.is_autocast_enabled(kind)
-
-    def again() -> Tensor:
-        with torch.no_grad(), torch.autocast(kind, dtype=autocast[0], enabled=autocast[1]):
-            return compute()
-
-    def unpack(packed: Tensor | Callable[[], Tensor]) -> Tensor:
-        return packed if isinstance(packed, Tensor) else packed()
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        return consume(between)
-
-
-def with_compact_indices(layer: Callable[[Tensor], Tensor], x: Tensor) -> Tensor:
-    """Return ``layer(x)`` of a max pooling, keeping its indices in two or four bytes, not eight.
-
-    Args:
-        layer: Max pooling over images.
-        x: `batch x channels x height x width`-dim features.
-    """
-    pixels = x.shape[2] * x.shape[3]
-    small = torch.int16 if pixels <= torch.iinfo(torch.int16).max else torch.int32
-
-    def pack(tensor: Tensor) -> Tensor:
-        return tensor.to(small) if tensor.dtype == torch.int64 else tensor
-
-    def unpack(tensor: Tensor) -> Tensor:
-        return tensor.to(torch.int64) if tensor.dtype == small else tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(pack, unpack):
-        return layer(x)
 
 
 def to_phases(x: Tensor) -> Tensor:
@@ -242,73 +148,3 @@ def from_phases(x: Tensor) -> Tensor:
     blocks = x.permute(0, 2, 3, 1).reshape(2, 2, batch // 4, height, width, channels)
     pixels = blocks.permute(2, 3, 0, 4, 1, 5).reshape(batch // 4, 2 * height, 2 * width, channels)
     return pixels.permute(0, 3, 1, 2)
-
-
-class _InPlaceRelu(torch.autograd.Function):
-    """relu with its mask as the only saved tensor."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        ctx.save_for_backward(x > 0)
-        ctx.mark_dirty(x)
-        return x.relu_()
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        (mask,) = ctx.saved_tensors
-        # A product of two types is several times slower than a cast and a product of one.
-        gradient: Tensor = gradients[0] * mask.to(gradients[0].dtype)
-        return gradient
-
-
-class _ChannelsLastGradient(torch.autograd.Function):
-    """Identity with a backward pass that copies into channels last where needed."""
-
-    @staticmethod
-    def forward(ctx: FunctionCtx, x: Tensor) -> Tensor:
-        return x.view_as(x)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> Tensor:
-        return gradients[0].contiguous(memory_format=torch.channels_last)
-
-
-class _LinearCombination(torch.autograd.Function):
-    """sum_k weight_k * base_k in one pass a term, forward and backward."""
-
-    @staticmethod
-    def forward(
-        ctx: FunctionCtx, weights: Tensor, values: tuple[float, ...], *bases: Tensor
-    ) -> Tensor:
-        ctx.save_for_backward(weights, *bases)
-        ctx.values = values  # type: ignore[attr-defined]
-        total = bases[0] * values[0]
-        for base, value in zip(bases[1:], values[1:], strict=True):
-            total.add_(base, alpha=value)
-        return total
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
-        weights, *bases = ctx.saved_tensors
-        (gradient,) = gradients
-        # With create_graph the result must depend on the weights as tensors.
-        is_differentiable = torch.is_grad_enabled()
-        factors = weights.to(gradient.device) if is_differentiable else ctx.values
-        by_base = [
-            factor * gradient if needed else None
-            for factor, needed in zip(factors, ctx.needs_input_grad[2:], strict=True)
-        ]
-        by_weight = None
-        if ctx.needs_input_grad[0]:
-            dots = [_dot(gradient, base, exact=is_differentiable) for base in bases]
-            by_weight = torch.stack(dots).to(weights.device, weights.dtype)
-        return by_weight, None, *by_base
-
-
-def _dot(a: Tensor, b: Tensor, *, exact: bool) -> Tensor:
-    is_flat = a.stride() == b.stride() and (
-        a.is_contiguous() or a.is_contiguous(memory_format=torch.channels_last)
-    )
-    if exact or not is_flat or a.dtype != b.dtype or a.dtype.itemsize < 4:
-        return (a * b).sum()
-    return torch.dot(a.as_strided((a.numel(),), (1,)), b.as_strided((b.numel(),), (1,)))

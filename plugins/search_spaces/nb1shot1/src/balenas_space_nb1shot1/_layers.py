@@ -9,12 +9,11 @@ from torch import Tensor, nn
 from balenas_core.nn import (
     BatchNormMode,
     NodeSum,
-    Pool,
     SharingOperation,
     Source,
-    relu_in_place,
-    scaled_norm,
+    conv_norm_relu,
 )
+from balenas_space_nb1shot1._terms import MaxPool
 
 NORM: Final = BatchNormMode(momentum=0.003)
 """TensorFlow's decay of 0.997 is torch's momentum 0.003."""
@@ -44,14 +43,13 @@ class ConvNormRelu(SharingOperation):
         if value < 0:
             total.add_scaled(self(source.features), weight, value)
             return
-        scaled = scaled_norm(self.norm, self.conv(source.features), weight)
-        total.add(relu_in_place(scaled))
+        total.add(conv_norm_relu(self.conv, self.norm, source.features, weight))
 
 
 def make_operation(name: str, channels: int) -> SharingOperation:
     """Return a fresh operation of a vertex."""
     if name == "maxpool3x3":
-        return Pool("max")
+        return MaxPool()
     return ConvNormRelu((channels, channels), {"conv3x3-bn-relu": 3, "conv1x1-bn-relu": 1}[name])
 
 

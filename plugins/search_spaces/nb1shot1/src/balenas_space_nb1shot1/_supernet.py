@@ -22,6 +22,7 @@ from balenas_core.nn import (
 from balenas_core.space import Supernet, Task, Weights
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture
 from balenas_space_nb1shot1._layers import NORM, ConvNormRelu, halve, make_operation, stage
+from balenas_space_nb1shot1._terms import Part, add_parts
 from balenas_space_nb1shot1._topology import OPERATIONS, Topology
 
 OPERATION_DECISION = "operations"
@@ -95,17 +96,19 @@ class SearchCell(nn.Module):
         return self._output(source, nodes, weights.output)
 
     def _output(self, source: Source, nodes: list[Tensor], weights: EdgeWeights) -> Tensor:
-        scaled = [
-            weight * node if value != 0.0 else torch.zeros_like(node)
-            for node, weight, value in zip(nodes, weights.row[1:], weights.values[1:], strict=True)
-        ]
         total = NodeSum()
-        total.add(torch.cat(scaled, dim=1))
         if weights.values[0] != 0.0:
             self.output_projection.accumulate(source, weights.row[0], weights.values[0], total)
+        terms = zip(nodes, weights.row[1:], weights.values[1:], strict=True)
+        parts = [
+            Part(place, node, weight, value)
+            for place, (node, weight, value) in enumerate(terms)
+            if value != 0.0
+        ]
+        if parts:
+            add_parts(total, parts, len(nodes))
         result = total.result()
-        assert result is not None
-        return result
+        return torch.cat([torch.zeros_like(n) for n in nodes], dim=1) if result is None else result
 
 
 def _block_input(
