@@ -42,7 +42,7 @@ class Diary(TrackedRun):
     def log_selection(self, selection, step):
         self.selected = (str(selection.chosen.architecture), step)
 
-    def end(self, status):
+    def end(self, status, step):
         assert self.status is None
         self.status = status
 

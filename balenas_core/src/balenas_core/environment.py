@@ -13,11 +13,19 @@ def versions() -> dict[str, str]:
     stack = ("torch", "torchvision", "numpy", "pydantic", "pluggy", "timm", "scikit-learn")
     found: dict[str, str] = {}
     for distribution in metadata.distributions():
-        name = distribution.name
-        # A broken install can have metadata without a name.
+        name = name_of(distribution)
         if name and (name in stack or name == "balenas" or name.startswith("balenas-")):
             found.setdefault(name, distribution.version)
     return dict(sorted(found.items()))
+
+
+def name_of(distribution: metadata.Distribution) -> str | None:
+    """Return the name of a distribution; None for what an interrupted install has left."""
+    try:
+        fields = distribution.metadata
+    except FileNotFoundError:  # as the backport importlib_metadata says it, once imported
+        return None
+    return None if fields is None or "Name" not in fields else distribution.name
 
 
 def describe(device: str, threads: int) -> dict[str, Any]:

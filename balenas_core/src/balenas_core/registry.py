@@ -18,6 +18,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 from balenas_core._suggest import did_you_mean
+from balenas_core.environment import name_of
 from balenas_core.errors import (
     BalenasError,
     PluginConflictError,
@@ -47,7 +48,13 @@ class PluginRef:
     version: str
     target: str
     is_disabled: bool
-    _source: metadata.EntryPoint | Plugin
+    _source: Any
+
+    @property
+    def _is_made_at_run_time(self) -> bool:
+        # Not by the type: once a library imports the backport importlib_metadata, entry points
+        # are its own.
+        return self.distribution == RUN_TIME
 
     @property
     def qualified_name(self) -> str:
@@ -67,8 +74,7 @@ class PluginRef:
                 f"{DISABLE_VARIABLE}={os.environ.get(DISABLE_VARIABLE, '')}; unset it to use it."
             )
         try:
-            source = self._source
-            plugin = source.load() if isinstance(source, metadata.EntryPoint) else source
+            plugin = self._source if self._is_made_at_run_time else self._source.load()
             _check_declaration(plugin, self.kind)
         except LOAD_ERRORS as error:
             raise self._load_error(error) from error
@@ -124,7 +130,7 @@ class PluginRef:
     @property
     def remedy(self) -> str:
         """What to do when the plugin does not work."""
-        if not isinstance(self._source, metadata.EntryPoint):
+        if self._is_made_at_run_time:
             return "Correct the call that registered it."
         return (
             f"Update it with 'pip install -U {self.distribution}', "
@@ -340,10 +346,8 @@ def _installed_ref(
 def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
     distribution = entry_point.dist
     assert distribution is not None, "entry_points() always sets dist"
-    # An interrupted install leaves a metadata folder without METADATA.
-    if distribution.metadata is None or "Name" not in distribution.metadata:
-        return "(unknown)", ""
-    return distribution.name, distribution.version
+    name = name_of(distribution)
+    return ("(unknown)", "") if name is None else (name, distribution.version)
 
 
 @cache

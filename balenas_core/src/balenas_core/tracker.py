@@ -65,7 +65,7 @@ class TrackedRun(ABC):
         """Record the chosen architecture, its drawing, and the table of candidates."""
 
     @abstractmethod
-    def end(self, status: Status) -> None:
+    def end(self, status: Status, step: int) -> None:
         """Write out what is left, record how the search ended, and close the run."""
 
 
@@ -115,9 +115,9 @@ class RunTracker(Tracker):
             self._run.log_selection(event.selection, self._step)
         elif isinstance(event, RunFinished):
             self._run.log(result_values(event.result), self._step)
-            self._run.end("finished")
+            self._run.end("finished", self._step)
         elif isinstance(event, SearchFailed):
-            self._run.end("interrupted" if event.is_interrupt else "failed")
+            self._run.end("interrupted" if event.is_interrupt else "failed", self._step)
 
     def _start(self, event: SearchStarted) -> None:
         self._steps_per_epoch = event.steps_per_epoch

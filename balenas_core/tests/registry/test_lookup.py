@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 from hypothesis import given, strategies as st
 
@@ -51,6 +54,16 @@ def test_a_name_of_another_kind_is_pointed_out(registry):
 def test_a_registry_without_plugins_says_none(registry):
     with pytest.raises(PluginNotFoundError, match="Installed: none"):
         registry.find("tracker", "tensorboard")
+
+
+def test_plugins_are_found_when_a_library_has_imported_the_backport_of_importlib_metadata():
+    pytest.importorskip("importlib_metadata")
+    # In a process of its own: the backport takes the place of the standard library's finder.
+    code = (
+        "import importlib_metadata; from balenas_core.registry import default_registry; "
+        "default_registry().find('distribution', 'gaussian').load()"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
 def test_adding_a_name_again_replaces_it(registry):

@@ -1,0 +1,50 @@
+"""Searches in MLflow."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from balenas_core.options import PluginOptions
+from balenas_core.plugin import Plugin
+
+if TYPE_CHECKING:
+    from balenas_tracker_mlflow._mlflow import make_tracker as make_tracker
+
+__all__ = ["MlflowOptions", "make_tracker", "plugin"]
+
+
+class MlflowOptions(PluginOptions):
+    """Options of the ``mlflow`` tracker."""
+
+    uri: str | None = Field(
+        default=None,
+        description="Server or database, such as http://localhost:5000 or sqlite:///mlflow.db; "
+        "null for MLflow's own choice, MLFLOW_TRACKING_URI if it is set.",
+    )
+    experiment: str = Field(
+        default="balenas", min_length=1, description="Experiment; made if there is none."
+    )
+    every_steps: int = Field(
+        default=50,
+        ge=0,
+        description="Steps between two recorded losses of a step; 0 records epochs only.",
+    )
+
+
+plugin = Plugin(
+    kind="tracker",
+    summary="runs in an MLflow server or database",
+    api_version=1,
+    implementation="balenas_tracker_mlflow._mlflow:make_tracker",
+    options=MlflowOptions,
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "make_tracker":
+        from balenas_tracker_mlflow import _mlflow
+
+        return _mlflow.make_tracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

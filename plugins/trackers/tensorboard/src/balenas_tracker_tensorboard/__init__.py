@@ -1,0 +1,48 @@
+"""Searches in TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field
+
+from balenas_core.options import PluginOptions
+from balenas_core.plugin import Plugin
+
+if TYPE_CHECKING:
+    from balenas_tracker_tensorboard._tensorboard import make_tracker as make_tracker
+
+__all__ = ["TensorBoardOptions", "make_tracker", "plugin"]
+
+
+class TensorBoardOptions(PluginOptions):
+    """Options of the ``tensorboard`` tracker."""
+
+    directory: Path | None = Field(
+        default=None,
+        description="Where event files go, in a folder of the run's name; null for the folder "
+        "tensorboard of the run directory.",
+    )
+    every_steps: int = Field(
+        default=50,
+        ge=0,
+        description="Steps between two recorded losses of a step; 0 records epochs only.",
+    )
+
+
+plugin = Plugin(
+    kind="tracker",
+    summary="event files for TensorBoard",
+    api_version=1,
+    implementation="balenas_tracker_tensorboard._tensorboard:make_tracker",
+    options=TensorBoardOptions,
+)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "make_tracker":
+        from balenas_tracker_tensorboard import _tensorboard
+
+        return _tensorboard.make_tracker
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
