@@ -190,6 +190,17 @@ Set = Annotated[
         rich_help_panel=_CONFIG,
     ),
 ]
+ResumeHow = Annotated[
+    str,
+    typer.Option(
+        "--resume",
+        metavar="never|allow|must",
+        help="Where --output holds a run: refuse it, go on with it, or insist on one.",
+    ),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", help="Print the complete configuration and stop.")
+]
 
 KEY_OF_FLAG = {
     "space": "space",

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from balenas_core.config import SearchConfig
 
 _DATA_ROOT = "data_root"
-_FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
-_FLAG_NAMES["data.path"] = "--data-root"
+FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
+FLAG_NAMES["data.path"] = "--data-root"
 
 
 def resolve(
@@ -46,7 +46,7 @@ def resolve(
     base = {} if preset is None else load_preset(registry.find("preset", preset))
     keys = dict(KEY_OF_FLAG)
     if given.get(_DATA_ROOT) is not None:
-        dataset = _dataset(path, given.get("data"), overrides or (), base)
+        dataset = dataset_name(path, given.get("data"), overrides or (), base)
         keys[_DATA_ROOT] = f"data.{place_option(dataset)}"
     return load_config(
         path,
@@ -55,11 +55,11 @@ def resolve(
         base=base,
         base_name=f"--preset {preset}",
         registry=registry,
-        flag_names=_FLAG_NAMES,
+        flag_names=FLAG_NAMES,
     )
 
 
-def _dataset(
+def dataset_name(
     path: Path | None, flag: str | None, overrides: Sequence[str], base: Mapping[str, Any]
 ) -> str:
     """Return the name of the dataset that the settings will have, the highest level first."""

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from balenas_cli import _options as options
 
@@ -37,17 +35,8 @@ def search(
     set_: options.Set = None,
     json: options.Json = False,
     quiet: options.Quiet = False,
-    resume: Annotated[
-        str,
-        typer.Option(
-            "--resume",
-            metavar="never|allow|must",
-            help="Where --output holds a run: refuse it, go on with it, or insist on one.",
-        ),
-    ] = "never",
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the complete configuration and stop.")
-    ] = False,
+    resume: options.ResumeHow = "never",
+    dry_run: options.DryRun = False,
 ) -> None:
     """Search for an architecture.
 
@@ -61,7 +50,7 @@ def search(
     from balenas_core.config import to_yaml
 
     resolved = resolve(config, parameters=parameters, overrides=set_, preset=preset)
-    how = _checked(resume)
+    how = checked_resume(resume)
     if how == "never":
         resolved = _with_output(resolved)
     if dry_run:
@@ -73,7 +62,12 @@ def search(
     execute(resolved, resume=how, quiet=quiet, json=json)
 
 
-def _checked(resume: str) -> Resume:
+def checked_resume(resume: str) -> Resume:
+    """Return the value of ``--resume``.
+
+    Raises:
+        UsageError: It is none.
+    """
     from typing import get_args
 
     from balenas_core._resume import Resume

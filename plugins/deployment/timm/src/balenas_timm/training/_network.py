@@ -1,0 +1,67 @@
+"""The network that is trained, and its two outputs."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from balenas_core.architecture import Architecture
+from balenas_core.errors import UsageError
+from balenas_core.nn import RegularizedNetwork
+from balenas_core.random import derive_seed, seeded
+from balenas_core.space import AnySpace, Task
+from balenas_timm.training._recipe import TrainingRecipe
+
+
+class TwoHeads(nn.Module):
+    """A network whose ``forward`` also returns the logits of its auxiliary head, if there is one.
+
+    Args:
+        network: The network.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Return both logits; None for the second without an auxiliary head."""
+        if isinstance(self.network, RegularizedNetwork):
+            return self.network.forward_with_auxiliary(x)
+        return self.network(x), None
+
+
+def build_network(
+    space: AnySpace, architecture: Architecture, task: Task, recipe: TrainingRecipe, *, seed: int
+) -> nn.Module:
+    """Build the network with fresh weights.
+
+    Raises:
+        UsageError: The recipe asks for what the network does not have, or ignores what it has.
+    """
+    with seeded(derive_seed(seed, "network")):
+        network = space.network(architecture, task)
+    kind = type(network).__name__
+    if recipe.drop_path and not isinstance(network, RegularizedNetwork):
+        raise UsageError(f"{kind} has no drop path; set training.drop_path to 0.")
+    has_head = auxiliary_head(network) is not None
+    if recipe.auxiliary_weight and not has_head:
+        raise UsageError(
+            f"{kind} has no auxiliary head; set training.auxiliary_weight to 0, or, where the "
+            f"space has that option, space.auxiliary to true."
+        )
+    if has_head and not recipe.auxiliary_weight:
+        raise UsageError(
+            f"{kind} has an auxiliary head that would not be trained; set "
+            f"training.auxiliary_weight, to 0.4 as in DARTS, or space.auxiliary to false."
+        )
+    return network
+
+
+def auxiliary_head(network: nn.Module) -> nn.Module | None:
+    """Return the auxiliary head, if there is one."""
+    return network.auxiliary if isinstance(network, RegularizedNetwork) else None
+
+
+def count(module: nn.Module | None) -> int:
+    """Return the number of parameters."""
+    return 0 if module is None else sum(p.numel() for p in module.parameters())

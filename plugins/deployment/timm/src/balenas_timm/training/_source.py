@@ -1,0 +1,138 @@
+"""From a run or an architecture, and settings in levels, to a training."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from balenas_core.config._load import load_settings
+from balenas_core.config._read import read_document
+from balenas_core.errors import UsageError
+from balenas_core.registry import Registry, normalize
+from balenas_core.run import check_holds_run, holds_run
+from balenas_core.runs import DONE, RunInfo, read_run
+from balenas_timm.training._job import TRAINING, TrainingJob
+from balenas_timm.training._presets import DEFAULT, preset as settings_of
+
+OUTPUT = "training"
+"""Where a run keeps the training of what it found."""
+
+
+def holds_training(path: Path) -> bool:
+    """Whether a directory is that of a training."""
+    return holds_run(path, TRAINING)
+
+
+def training_job(
+    target: Path | str,
+    *,
+    preset: str | None = None,
+    rank: int | None = None,
+    config: Path | str | None = None,
+    flags: Mapping[str, Any] = {},
+    overrides: Sequence[str] | Mapping[str, Any] = (),
+    registry: Registry | None = None,
+    flag_names: Mapping[str, str] = {},
+) -> TrainingJob:
+    """Return the training of what a run found, or of an architecture.
+
+    Overrides go over flags, flags over the file, the file over the preset, and the preset over
+    what is known from the run: space, data set, architecture.
+
+    Args:
+        target: The directory of a run that is done, that of a training, whose own settings are
+            taken; or an architecture in the text form of the space that ``flags`` or the file
+            name.
+        preset: Name of one of ``PRESETS``; by default the file's, or ``quick``.
+        rank: Which of the run's candidates to train; by default the chosen one.
+        config: A file of settings.
+        flags: Dotted key -> value, such as ``{"training.lr": 0.1}``.
+        overrides: ``--set`` arguments, or dotted key -> value.
+        registry: Where plugins are looked up; the process's own by default.
+        flag_names: Dotted key -> how messages name its flag.
+
+    Raises:
+        UsageError: The run is not done, or there is no such candidate or preset.
+        ConfigError: The settings are invalid.
+    """
+    path = Path(target)
+    settings: dict[str, Any] = {
+        "flags": flags,
+        "overrides": overrides,
+        "registry": registry,
+        "flag_names": flag_names,
+    }
+    if os.path.isdir(target):  # Path.is_dir fails for the long text of an architecture
+        if holds_training(path):
+            _refuse_ignored(path, {"--preset": preset, "--rank": rank, "--config": config})
+            stored = load_settings(TrainingJob, path / TRAINING.config, **settings)
+            return stored.model_copy(update={"output": path})
+        known = _of_run(path, rank)
+        label, output = f"run {path}", path / OUTPUT
+    else:
+        if rank is not None:
+            raise UsageError(f"--rank chooses a candidate of a run, and {target} is none.")
+        known, label, output = {"architecture": str(target)}, "", None
+    name = preset or _preset_of(config) or DEFAULT
+    chosen = settings_of(name)
+    _check_space(name, chosen, flags.get("space") or known.get("space", {}).get("name"))
+    if output is None and config is None and not (flags.get("space") or "space" in chosen):
+        raise UsageError(
+            f"{target} is no directory of a run; to train an architecture, name its space with "
+            f"--space."
+        )
+    job = load_settings(
+        TrainingJob,
+        config,
+        bases=((label, known), (f"--preset {name}", {**chosen, "preset": name})),
+        **settings,
+    )
+    return job if job.output is not None else job.model_copy(update={"output": output})
+
+
+def _refuse_ignored(path: Path, flags: Mapping[str, Any]) -> None:
+    for flag, value in flags.items():
+        if value is not None:
+            raise UsageError(f"{path} is a training with settings of its own; leave {flag} out.")
+
+
+def _of_run(path: Path, rank: int | None) -> dict[str, Any]:
+    check_holds_run(path)
+    run = read_run(path)
+    if run.status != DONE or run.result is None:
+        raise UsageError(
+            f"run {path} is {run.status} after {run.epochs_done} of {run.epochs or '?'} epochs: it "
+            f"has chosen no architecture yet. Finish it with 'balenas resume {path}'."
+        )
+    return {
+        "architecture": _architecture(run, run.result, rank),
+        "space": run.config["space"],
+        "data": run.config["data"],
+    }
+
+
+def _architecture(run: RunInfo, result: Mapping[str, Any], rank: int | None) -> str:
+    if rank is None:
+        return str(result["architecture"])
+    for candidate in result["candidates"]:
+        if candidate["rank"] == rank:
+            return str(candidate["architecture"])
+    count = len(result["candidates"])
+    raise UsageError(f"--rank {rank}: run {run.path} has the candidates 1 to {count}.")
+
+
+def _preset_of(config: Path | str | None) -> str | None:
+    name = None if config is None else read_document(Path(config)).data.get("preset")
+    return name if isinstance(name, str) else None
+
+
+def _check_space(name: str, settings: Mapping[str, Any], given: Any) -> None:
+    """Refuse a preset for another space: its sizes would be no options of this one."""
+    wanted = settings.get("space", {}).get("name")
+    if wanted is not None and given is not None and normalize(str(given)) != normalize(wanted):
+        raise UsageError(
+            f"--preset {name} is for networks of space {wanted!r}, and this one is of {given!r}. "
+            f"Use --preset {DEFAULT}, with what you need of the other by --set."
+        )

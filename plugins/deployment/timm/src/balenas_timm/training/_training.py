@@ -1,0 +1,228 @@
+"""A training from its configuration to its result."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from balenas_core import environment
+from balenas_core._device import cpu_threads
+from balenas_core._flat import differences
+from balenas_core._output_errors import output_errors
+from balenas_core._resume import MAY_DIFFER, Resume, existing_run, warn_of_other_versions
+from balenas_core.config._load import load_settings
+from balenas_core.config._yaml import dump_yaml
+from balenas_core.dataset import ImageDataset
+from balenas_core.errors import ConfigChangedError, OutputError
+from balenas_core.events import SearchFailed
+from balenas_core.random import derive_seed, seeded
+from balenas_core.registry import Registry, default_registry
+from balenas_core.run import RESULT, RunDirectory, check_is_free
+from balenas_core.space import AnySpace
+from balenas_timm.training._events import Event, Listener
+from balenas_timm.training._job import TRAINING, TrainingJob
+from balenas_timm.training._processes import Processes, processes
+from balenas_timm.training._result import TrainingResult
+from balenas_timm.training._session import Session
+
+
+class Training:
+    """Trains one network from scratch.
+
+    Under ``torchrun`` several processes share every batch; the first one reads and writes the
+    directory.
+
+    Args:
+        job: What to train, and how.
+        registry: Where plugins are looked up; the process's own by default.
+        listeners: Called with every event, in order, in the first process; an exception in one
+            ends the training.
+
+    Example:
+        >>> from balenas_timm import TrainingJob, Training  # doctest: +SKIP
+        >>> result = Training(TrainingJob(architecture="DARTS_V2", space="darts")).run()
+    """
+
+    def __init__(
+        self,
+        job: TrainingJob,
+        *,
+        registry: Registry | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.job = job
+        self._registry = registry or default_registry()
+        self._listeners = list(listeners)
+        self._is_stop_requested = False
+
+    def request_stop(self) -> None:
+        """Ask a running training to save its state and stop; safe in signal handlers."""
+        self._is_stop_requested = True
+
+    def run(self, *, resume: Resume = "never") -> TrainingResult:
+        """Run the training.
+
+        Where the directory holds a training that is done, its result is read; there are no events.
+
+        Args:
+            resume: What to do where the output holds a training: ``"never"`` refuses it,
+                ``"allow"`` goes on with it, ``"must"`` insists on one. On the CPU, one that was
+                killed and goes on ends in the result, the metrics and the weights of an
+                uninterrupted one.
+
+        Raises:
+            UsageError: The job asks for something that cannot be done.
+            ConfigChangedError: The output's training has another configuration.
+            RunLockedError: Another process works in the directory.
+            DivergenceError: A loss became non-finite; the directory keeps the last checkpoint.
+            OutputError: The directory cannot be written; its last checkpoint is intact.
+            SearchInterrupted: A stop was requested.
+        """
+        job = self.job
+        try:
+            with (
+                cpu_threads(job.threads),
+                seeded(derive_seed(job.seed, "global")),
+                processes(job.device) as own,
+            ):
+                run = existing_run(job, resume, TRAINING) if own.is_first else None
+                try:
+                    return self._run(run, own)
+                finally:
+                    if run is not None:
+                        run.release()
+        finally:
+            self._is_stop_requested = False
+
+    def _run(self, existing: RunDirectory | None, own: Processes) -> TrainingResult:
+        job = self.job
+        done = own.share(
+            _result_of(existing, job, self._registry) if existing is not None else None
+        )
+        if done is not None:
+            return done
+        state = None if existing is None else _state_of(existing, job, self._registry)
+        if existing is None and job.output is not None and own.is_first:
+            check_is_free(job.output, TRAINING)
+        space: AnySpace = self._build("space", job.space)
+        dataset: ImageDataset = self._build("dataset", job.data)
+        session = Session(
+            job,
+            space,
+            space.parse(job.architecture),
+            dataset,
+            registry=self._registry,
+            processes=own,
+            emit=self._emit if own.is_first else _ignore,
+            is_stop_requested=lambda: self._is_stop_requested,
+        )
+        run = existing
+        try:
+            if run is None and own.is_first and job.output is not None:
+                run = _new_run(job, job.output, own)
+            if existing is not None:
+                existing.write_status("running", message=None)
+                existing.restore_metrics(0 if state is None else state["place"]["metrics_size"])
+            state = own.share(state)
+            if state is not None:
+                session.resume(state)
+            result = session.run(run)
+            if run is not None:
+                run.write_status("done")
+            return result
+        except BaseException as error:
+            if run is not None:
+                run.record_failure(SearchFailed(error))
+            raise
+        finally:
+            session.close()
+            if run is not None:
+                run.release()
+
+    def _build(self, kind: str, section: Any) -> Any:
+        return self._registry.find(kind, section.name).build(section.options)
+
+    def _emit(self, event: Event) -> None:
+        for listener in self._listeners:
+            listener(event)
+
+
+def train(
+    job: TrainingJob,
+    *,
+    registry: Registry | None = None,
+    listeners: Sequence[Listener] = (),
+    resume: Resume = "never",
+) -> TrainingResult:
+    """Train one network from scratch: ``Training(job, ...).run(resume=resume)``.
+
+    Example:
+        >>> from balenas_timm import train, training_job  # doctest: +SKIP
+        >>> job = training_job("runs/mine", overrides={"training.epochs": 5})
+        >>> train(job).test_accuracy
+        95.8
+    """
+    return Training(job, registry=registry, listeners=listeners).run(resume=resume)
+
+
+def _ignore(event: Event) -> None:
+    del event
+
+
+def _new_run(job: TrainingJob, output: Path, own: Processes) -> RunDirectory:
+    settings = job.model_dump(mode="json")
+    machine = environment.describe(str(own.device), torch.get_num_threads())
+    return RunDirectory.create(
+        output,
+        config_yaml=dump_yaml(settings),
+        environment={**machine, "processes": own.count},
+        config=settings,
+        keep=job.checkpoint.keep,
+        kind=TRAINING,
+    )
+
+
+def _result_of(run: RunDirectory, job: TrainingJob, registry: Registry) -> TrainingResult | None:
+    """Return the result of a training that is done; None of one that is not."""
+    if run.read_status().get("status") != "done":
+        return None
+    _refuse_changes(run, job, registry)
+    path = run.path / RESULT
+    try:
+        with output_errors(path, verb="read"):
+            text = path.read_text(encoding="utf-8")
+        return TrainingResult.from_dict(json.loads(text), run.path)
+    except (ValueError, TypeError) as error:
+        raise OutputError(
+            f"{path} is damaged ({type(error).__name__}: {error}). Remove it and status.json; "
+            f"'{TRAINING.resume} {run.path}' then makes it anew."
+        ) from error
+
+
+def _state_of(run: RunDirectory, job: TrainingJob, registry: Registry) -> dict[str, Any] | None:
+    """Return the state to go on from; None for the beginning."""
+    checkpoint = run.read_checkpoint()
+    _refuse_changes(run, job, registry)
+    run.tidy()
+    warn_of_other_versions(run.read_environment().get("versions", {}))
+    return None if checkpoint is None else checkpoint.state
+
+
+def _refuse_changes(run: RunDirectory, job: TrainingJob, registry: Registry) -> None:
+    stored = load_settings(TrainingJob, run.path / TRAINING.config, registry=registry)
+    settings = [one.model_dump(mode="json") for one in (stored, job)]
+    changes = [
+        f"  {key}: {was} in the training, {now} now"
+        for key, (was, now) in differences(settings, "nothing").items()
+        if not any(key == free or key.startswith(f"{free}.") for free in MAY_DIFFER)
+    ]
+    if changes:
+        lines = "\n".join(changes)
+        raise ConfigChangedError(
+            f"training {run.path} was started with other settings:\n{lines}\n"
+            f"go on without these changes, or train in another directory, with --output."
+        )
