@@ -6,7 +6,20 @@ from typing import Annotated
 
 import typer
 
-from balenas_cli import _bench, _config, _describe, _doctor, _plugins, _search
+from balenas_cli import (
+    _bench,
+    _config,
+    _correlate,
+    _describe,
+    _doctor,
+    _html_report,
+    _plugins,
+    _resume,
+    _runs,
+    _score,
+    _search,
+    _train,
+)
 from balenas_cli._border import run_guarded
 from balenas_cli._lazy import LazyCommand, LazyGroup
 
@@ -18,7 +31,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["--help", "-h"]},
 )
 app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
+app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
+app.command(cls=LazyCommand, rich_help_panel="Search")(_train.train)
+app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
+app.command(cls=LazyCommand, rich_help_panel="Search")(_html_report.report)
 app.add_typer(_config.app, name="config", rich_help_panel="Search")
+app.command(cls=LazyCommand, rich_help_panel="Look around")(_score.score)
+app.command(cls=LazyCommand, rich_help_panel="Look around")(_correlate.correlate)
 app.add_typer(_bench.app, name="bench", rich_help_panel="Look around")
 app.add_typer(_plugins.app, name="plugins", rich_help_panel="Look around")
 app.command(cls=LazyCommand, rich_help_panel="Look around")(_describe.describe)
