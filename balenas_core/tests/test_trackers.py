@@ -12,7 +12,6 @@ from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.errors import ConfigError, DivergenceError, SearchInterrupted, UsageError
 from balenas_core.events import EpochEnded, SearchFailed, SearchStarted, StepEnded
 from balenas_core.testing import (
-    ToyArchitecture,
     ToyOptimizer,
     toy_config,
     toy_plugin,
@@ -24,7 +23,6 @@ from balenas_core.tracker import (
     Tracker,
     flat_config,
     result_values,
-    selection_table,
 )
 
 
@@ -216,20 +214,6 @@ def test_a_configuration_is_flat_and_its_lists_are_text(registry, diaries):
     assert flat["training.epochs"] == 2
     assert json.loads(flat["trackers"]) == [{"name": "diary"}]
     assert all(value is None or isinstance(value, str | int | float) for value in flat.values())
-
-
-def test_the_table_of_candidates_has_every_score(registry):
-    selection = search(registry, trackers=[]).run().selection
-    first = dataclasses.replace(selection.chosen, scores={"a": 2.0}, costs={"params": 5.0})
-    second = dataclasses.replace(
-        first, rank=2, scores={"a": 1.0, "b": 3.0}, architecture=ToyArchitecture(("skip", "none"))
-    )
-    columns, rows = selection_table(dataclasses.replace(selection, candidates=(first, second)))
-    assert columns == ["rank", "a", "b", "params", "draws", "is_argmax", "architecture"]
-    assert rows == [
-        [1, 2.0, None, 5.0, first.draws, True, str(first.architecture)],
-        [2, 1.0, 3.0, 5.0, first.draws, True, "skip-none"],
-    ]
 
 
 def test_a_result_is_numbers_with_those_of_the_benchmark(registry):

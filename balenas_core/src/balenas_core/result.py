@@ -12,7 +12,7 @@ from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.selection import Selection
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
     """The outcome of a search.
 
@@ -38,6 +38,19 @@ class SearchResult:
     def architecture(self) -> Architecture:
         """The chosen architecture."""
         return self.selection.chosen.architecture
+
+    def __repr__(self) -> str:
+        """Name what was found; all metrics and candidates would fill the screen."""
+        return (
+            f"SearchResult(architecture={str(self.architecture)!r}, "
+            f"validation_accuracy={self.validation_accuracy}, run={self.run})"
+        )
+
+    def _repr_html_(self) -> str:
+        """Show the choice, its benchmark entries and the best candidates in a notebook."""
+        from balenas_core._notebook import result_html
+
+        return result_html(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the result as plain data, as in ``result.json``."""

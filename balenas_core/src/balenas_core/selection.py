@@ -6,6 +6,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Generator, nn
@@ -56,7 +57,7 @@ class Stage:
     seconds: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Selection:
     """Ranked candidates, best first. The first is the choice.
 
@@ -94,6 +95,37 @@ class Selection:
             [1, 3]
         """
         return {cost: _front(self.candidates, cost) for cost in self.chosen.costs}
+
+    def table(self) -> tuple[list[str], list[list[Any]]]:
+        """Return names of columns, and one row for every candidate, best first.
+
+        A score or cost that a candidate lacks is None.
+        """
+        # Later stages of a staged selection have scored fewer of them.
+        scores = list(dict.fromkeys(name for c in self.candidates for name in c.scores))
+        costs = list(self.chosen.costs)
+        rows = [
+            [
+                candidate.rank,
+                *map(candidate.scores.get, scores),
+                *map(candidate.costs.get, costs),
+                candidate.draws,
+                candidate.is_argmax,
+                str(candidate.architecture),
+            ]
+            for candidate in self.candidates
+        ]
+        return ["rank", *scores, *costs, "draws", "is_argmax", "architecture"], rows
+
+    def __repr__(self) -> str:
+        """Name the choice; the candidates would fill the screen."""
+        return f"Selection(chosen={str(self.chosen.architecture)!r}, of={len(self.candidates)})"
+
+    def _repr_html_(self) -> str:
+        """Show the choice and the best candidates in a notebook."""
+        from balenas_core._notebook import selection_html
+
+        return selection_html(self)
 
 
 def _front(candidates: tuple[Candidate, ...], cost: str) -> tuple[Candidate, ...]:

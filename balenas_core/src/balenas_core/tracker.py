@@ -145,27 +145,6 @@ def flat_config(config: SearchConfig) -> dict[str, str | int | float | bool | No
     }
 
 
-def selection_table(selection: Selection) -> tuple[list[str], list[list[Any]]]:
-    """Return the candidates as a table: its columns, and one row for each, best first."""
-    candidates = selection.candidates
-    # Later stages of a staged selection have scored fewer of them.
-    scores = list(dict.fromkeys(name for candidate in candidates for name in candidate.scores))
-    costs = list(selection.chosen.costs)
-    columns = ["rank", *scores, *costs, "draws", "is_argmax", "architecture"]
-    rows = [
-        [
-            candidate.rank,
-            *(candidate.scores.get(name) for name in scores),
-            *(candidate.costs.get(name) for name in costs),
-            candidate.draws,
-            candidate.is_argmax,
-            str(candidate.architecture),
-        ]
-        for candidate in candidates
-    ]
-    return columns, rows
-
-
 def result_values(result: SearchResult) -> dict[str, float | str]:
     """Return the numbers of a result by name: times, accuracy, and benchmark entries."""
     values: dict[str, float | str] = {

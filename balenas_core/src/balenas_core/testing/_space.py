@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from typing import ClassVar
+from xml.etree import ElementTree
 
 import torch
 
@@ -38,6 +39,13 @@ class SearchSpaceConformance(PluginConformance):
         for seed in range(self.samples):
             architecture = space.random(generator(seed))
             assert space.parse(str(architecture)) == architecture
+
+    def test_architectures_are_drawn_in_notebooks(self) -> None:
+        architecture = self.space().random(generator(0))
+        image = ElementTree.fromstring(architecture._repr_svg_())
+        title = image.find("{http://www.w3.org/2000/svg}title")
+        assert title is not None
+        assert title.text == str(architecture)
 
     def test_nonsense_is_refused_with_an_architecture_error(self) -> None:
         for text in ("", "no architecture", "|||", "Genotype()"):

@@ -17,7 +17,6 @@ from balenas_core.tracker import (
     TrackedRun,
     Tracker,
     flat_config,
-    selection_table,
 )
 from balenas_tracker_mlflow import MlflowOptions
 
@@ -94,7 +93,7 @@ class _Run(TrackedRun):
         self._client.log_text(self._id, str(architecture), "architecture.txt")
         drawing = draw_architecture(architecture, is_file=True)
         self._client.log_text(self._id, drawing, "architecture.svg")
-        columns, rows = selection_table(selection)
+        columns, rows = selection.table()
         self._client.log_dict(self._id, {"columns": columns, "data": rows}, "candidates.json")
 
     def end(self, status: Status, step: int) -> None:

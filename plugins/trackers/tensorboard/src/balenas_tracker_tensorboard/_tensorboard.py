@@ -17,7 +17,6 @@ from balenas_core.tracker import (
     TrackedRun,
     Tracker,
     flat_config,
-    selection_table,
 )
 from balenas_tracker_tensorboard import TensorBoardOptions
 
@@ -69,7 +68,7 @@ class _Run(TrackedRun):
         self._log_text("selection/architecture", str(architecture), step)
         cells = "\n\n".join(cell.to_text() for cell in architecture.cells())
         self._log_text("selection/cells", cells, step)
-        self._log_text("selection/candidates", _text_table(*selection_table(selection)), step)
+        self._log_text("selection/candidates", _text_table(*selection.table()), step)
 
     def end(self, status: Status, step: int) -> None:
         """Add the settings with the final numbers, for the page HPARAMS, and close the files."""

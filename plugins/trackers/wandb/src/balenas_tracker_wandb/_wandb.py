@@ -18,7 +18,6 @@ from balenas_core.tracker import (
     TrackedRun,
     Tracker,
     flat_config,
-    selection_table,
 )
 from balenas_tracker_wandb import WandbOptions
 
@@ -86,7 +85,7 @@ class _Run(TrackedRun):
         """Log the architecture, its drawing and the table of candidates."""
         architecture = selection.chosen.architecture
         drawing = draw_architecture(architecture, is_file=True)
-        columns, rows = selection_table(selection)
+        columns, rows = selection.table()
         values = {
             "selection/architecture": str(architecture),
             "selection/cells": self._library.Html(drawing, data_is_not_path=True),
