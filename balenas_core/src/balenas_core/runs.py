@@ -53,7 +53,8 @@ class RunInfo:
     @property
     def epochs_done(self) -> int:
         """Whole epochs."""
-        return int(self.metrics.get("epoch", -1)) + 1
+        epoch = self.metrics.get("epoch")
+        return epoch + 1 if isinstance(epoch, int) else 0
 
     @property
     def epochs(self) -> int | None:
@@ -142,7 +143,7 @@ def _is_run(entries: list[os.DirEntry[str]]) -> bool:
 def read_run(path: Path) -> RunInfo:
     """Return what a run directory says; what is damaged or absent counts as not said."""
     status = _json(path / STATUS)
-    name = status.get("status", UNKNOWN)
+    name, config = status.get("status", UNKNOWN), status.get("config")
     who = holder(path) if name != DONE else None
     if who is not None:
         name = RUNNING
@@ -151,7 +152,7 @@ def read_run(path: Path) -> RunInfo:
     return RunInfo(
         path,
         name if name in STATUSES else UNKNOWN,
-        config=status.get("config") or {},
+        config=config if isinstance(config, dict) else {},
         created=status.get("created"),
         updated=status.get("updated"),
         message=status.get("message"),
