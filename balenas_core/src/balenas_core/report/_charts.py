@@ -76,10 +76,14 @@ def line_chart(title: str, lines: Mapping[str, Series], *, unit: str = "") -> Ch
     ]
     has_points = max(map(len, lines.values())) <= _POINTS
     chart = _over_epochs(rows).mark_line(point={"size": 22} if has_points else False)
+    color = _color("name", lines)
     shown = chart.encode(
         y=_values(unit),
-        color=_color("name", lines),
-        strokeDash=alt.StrokeDash("name:N", sort=list(lines), scale=_dashes(lines), legend=None),
+        color=color,
+        # Of the same field with the same legend: Vega-Lite draws one for both.
+        strokeDash=alt.StrokeDash(
+            "name:N", sort=list(lines), scale=_dashes(lines), legend=color["legend"]
+        ),
         tooltip=_tooltips("name", "epoch", "value"),
     )
     return _chart(title, shown, f"{title}. {_told(lines, unit)}")

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 ABSENT = "-"
+_LARGEST = 1e150
+"""Above it squares overflow; no number of a search that means something is as large."""
 
 
 def as_number(value: Any) -> float | None:
-    """Return what is a finite number as a float, anything else as None."""
+    """Return what is a number of sensible size as a float, anything else as None."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
-    return float(value) if math.isfinite(value) else None
+    return float(value) if abs(value) < _LARGEST else None  # NaN is less than nothing
 
 
 def short(value: float | None) -> str:

@@ -77,7 +77,9 @@ class _Images:
             dict(chart.spec), vl_version=_VERSION, allowed_base_urls=[]
         )
         # Clip paths of every image are called clip0, clip1, ...
-        return Markup(_OWN_ID.sub(rf"\g<1>chart{self._count}-", image))
+        image = _OWN_ID.sub(rf"\g<1>chart{self._count}-", image)
+        # The page describes the chart once, for who cannot see it.
+        return Markup(image.replace("<svg ", '<svg aria-hidden="true" ', 1))
 
 
 def _file(name: str) -> str:

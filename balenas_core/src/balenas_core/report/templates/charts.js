@@ -5,6 +5,7 @@ for (const source of document.querySelectorAll("figure.chart > script")) {
   const plot = source.previousElementSibling;
   const revive = async () => {
     const made = document.createElement("div");
+    made.setAttribute("aria-hidden", "true");
     await vegaEmbed(made, JSON.parse(source.textContent), {
       mode: "vega-lite",
       renderer: "svg",
