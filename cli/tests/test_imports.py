@@ -41,6 +41,7 @@ HELP = [
     "config show --help",
     "config schema --help",
     "resume --help",
+    "select --help",
     "runs --help",
     "runs list --help",
     "runs show --help",

@@ -108,7 +108,7 @@ def test_a_search_whose_proxy_fails_on_everything_says_to_mend_it_first(call, tm
     default_registry().add("broken", plugin)
     answer = call(*TOY, "--selector", "broken")
     assert (answer.code, answer.out) == (1, "")
-    advice = answer.err.index("as a proxy, has been mended, go on with:\n  balenas resume runs/")
+    advice = answer.err.index("another selector, and go on with:\n  balenas resume runs/")
     assert "would fail again as it is" in answer.err[:advice]
     assert "epochs; runs/" in answer.err
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+import shlex
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -49,6 +50,13 @@ class Resumable(Protocol):
         """How many checkpoints it keeps."""
 
 
+SELECTOR = frozenset({"selector"})
+"""What may also change, until there is a result: a search does not depend on its selector."""
+
+_DEFAULT_OF = {"distribution": "optimizer.name", "training.lr_min": "training.lr"}
+"""Keys whose default follows another key."""
+
+
 def existing_run(config: Resumable, resume: Resume, kind: RunKind = SEARCH) -> RunDirectory | None:
     """Return the run to go on with, locked; None to start a new one.
 
@@ -88,23 +96,64 @@ def stored_config(run: Path, registry: Registry) -> SearchConfig:
     return config.model_copy(update={"output": run})
 
 
-def refuse_changes(run: Path, stored: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def refuse_changes(
+    run: Path,
+    stored: Mapping[str, Any],
+    config: SearchConfig,
+    *,
+    free: frozenset[str] = MAY_DIFFER,
+) -> None:
     """Check that a configuration is that of the run, but for keys that may differ.
 
+    Args:
+        run: Directory, for messages.
+        stored: Configuration of the run as plain data.
+        config: The one to go on with.
+        free: Keys that may differ, with everything below them.
+
     Raises:
-        ConfigChangedError: It is not; the message lists the keys.
+        ConfigChangedError: It is not; the message lists the keys that were changed, without what
+            follows from them.
     """
-    changes = [
-        f"  {key}: {was} in the run, {now} now"
-        for key, (was, now) in differences((stored, config), absent="nothing").items()
-        if not any(key == free or key.startswith(f"{free}.") for free in MAY_DIFFER)
-    ]
-    if changes:
-        lines = "\n".join(changes)
-        raise ConfigChangedError(
-            f"run {run} was started with another configuration:\n{lines}\n"
-            f"go on without these changes, or start a new run in another directory."
+    found = {
+        key: change
+        for key, change in differences((stored, config.model_dump(mode="json")), "nothing").items()
+        if not _is_within(key, free)
+    }
+    changes = {key: change for key, change in found.items() if not _follows(key, found, config)}
+    if not changes:
+        return
+    lines = "\n".join(
+        f"  {key}: {was} in the run, {now} now" for key, (was, now) in changes.items()
+    )
+    advice = "go on without these changes, or start a new run in another directory."
+    if all(_is_within(key, SELECTOR) for key in changes):
+        command = ["balenas", "select", str(run), "--selector", config.selector.name]
+        advice = (
+            f"its result stands. Choose once more from what it has learned, without a search, "
+            f"with:\n  {shlex.join(command)}"
         )
+    raise ConfigChangedError(
+        f"run {run} was started with another configuration:\n{lines}\n{advice}"
+    )
+
+
+def _is_within(key: str, sections: Collection[str]) -> bool:
+    return any(key == section or key.startswith(f"{section}.") for section in sections)
+
+
+def _follows(key: str, changed: Collection[str], config: SearchConfig) -> bool:
+    """Whether a key differs because another does: options of another plugin, or a default."""
+    renamed = [other.removesuffix(".name") for other in changed if other.endswith(".name")]
+    if _is_within(key, renamed) and not key.endswith(".name"):
+        return True
+    given = config.model_fields_set | {
+        f"training.{name}" for name in config.training.model_fields_set
+    }
+    return any(
+        _is_within(key, [name]) and name not in given and source in changed
+        for name, source in _DEFAULT_OF.items()
+    )
 
 
 def warn_of_other_versions(stored: Mapping[str, str]) -> None:

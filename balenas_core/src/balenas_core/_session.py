@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import logging
+import shlex
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -25,7 +26,7 @@ from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.config import CurvatureConfig, SearchConfig
 from balenas_core.data import BatchLoader, split
 from balenas_core.distribution import ArchitectureDistribution
-from balenas_core.errors import DivergenceError, SearchInterrupted
+from balenas_core.errors import DivergenceError, SearchInterrupted, UsageError
 from balenas_core.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -168,11 +169,49 @@ class Session:
         with clock.phase("search"):
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
+        result = self.choose()
+        if run is not None:
+            run.write_json(RESULT, result.to_dict())
+        return result
+
+    def select_from(self, run: RunDirectory, checkpoint: Checkpoint | None) -> None:
+        """Go to the end of a finished search, to choose from it.
+
+        Raises:
+            UsageError: The search is not finished, or its last checkpoint was removed.
+        """
+        self._run = run
+        if checkpoint is not None:
+            self.resume(run, checkpoint)
+        if self._place.epochs_done >= self._epochs or self._has_stopped_early():
+            return
+        if run.read_status().get("status") == "done":
+            raise UsageError(
+                f"the checkpoints of {run.path} were removed, and with them what its search has "
+                f"learned; search again to choose by another selector."
+            )
+        raise UsageError(
+            f"the search of {run.path} is not finished: {self._place.epochs_done} of "
+            f"{self._epochs} epochs. Finish it first, with this selector if you like:\n"
+            f"  {shlex.join(self._resume_command(run))}"
+        )
+
+    def _resume_command(self, run: RunDirectory) -> list[str]:
+        selector = self._config.selector.name
+        return ["balenas", "resume", str(run.path), "--selector", selector]
+
+    def choose(self) -> SearchResult:
+        """Select from what was learned, and measure the choice.
+
+        Raises:
+            SearchInterrupted: A stop was requested.
+        """
+        clock, run = self._clock, self._run
         with clock.phase("selection"):
             selection = self._select()
         chosen = selection.chosen.architecture
         self._emit(ArchitectureSelected(selection))
-        result = SearchResult(
+        return SearchResult(
             selection=selection,
             validation_accuracy=self._inherited_accuracy(chosen) if self._epochs else None,
             benchmark=self._look_up(chosen),
@@ -180,9 +219,6 @@ class Session:
             seconds={phase: clock.seconds(phase) for phase in ("search", "selection")},
             run=run.path if run else None,
         )
-        if run is not None:
-            run.write_json(RESULT, result.to_dict())
-        return result
 
     def close(self) -> None:
         """End the processes that load images."""

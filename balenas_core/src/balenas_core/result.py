@@ -56,6 +56,7 @@ class SearchResult:
         """Return the result as plain data, as in ``result.json``."""
         return {
             "architecture": str(self.architecture),
+            "cells": [asdict(cell) for cell in self.architecture.cells()],
             "validation_accuracy": self.validation_accuracy,
             "benchmark": [{**asdict(e), "regret": e.regret} for e in self.benchmark],
             "candidates": [

@@ -8,6 +8,7 @@
 ``checkpoints/``     the last good states (tensors and plain data only)
 ``selection.jsonl``  one line per scored candidate
 ``result.json``      what was found
+``selections/``      what other selectors chose from the same search
 ``lock``             who works in it; only while somebody does
 
 On the CPU, ``metrics.jsonl``, ``distribution.jsonl`` and ``result.json`` of a run that was killed
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
 METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
+SELECTIONS = "selections"
 DISTRIBUTION, CHECKPOINTS = "distribution.jsonl", "checkpoints"
 
 
@@ -173,6 +175,17 @@ class RunDirectory:
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         before = {"status": status, "created": now, "message": None} | self.read_status()
         self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
+
+    def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
+        """Record that a search goes on, and its configuration where that is another by now.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        if self.read_status().get("config") != config:
+            with output_errors(self.path / CONFIG):
+                write_atomically(self.path / CONFIG, lambda file: file.write(config_yaml.encode()))
+        self.write_status("running", message=None, config=config)
 
     def record_failure(self, failed: SearchFailed) -> None:
         """Record what ended the run, if that can be written."""

@@ -13,7 +13,16 @@ from typing import Any
 from balenas_core._lock import LOCK, Holder, RunLock, holder
 from balenas_core._output_errors import output_errors
 from balenas_core.errors import RunLockedError
-from balenas_core.run import CHECKPOINTS, CONFIG, ENVIRONMENT, METRICS, RESULT, STATUS, holds_run
+from balenas_core.run import (
+    CHECKPOINTS,
+    CONFIG,
+    ENVIRONMENT,
+    METRICS,
+    RESULT,
+    SELECTIONS,
+    STATUS,
+    holds_run,
+)
 
 RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN = STATUSES = (
     "running", "interrupted", "failed", "done", "unknown",
@@ -160,6 +169,15 @@ def read_run(path: Path) -> RunInfo:
         metrics=last_metrics(path),
         result=_json(path / RESULT) or None if name == DONE else None,
     )
+
+
+def read_selections(path: Path) -> dict[str, dict[str, Any]]:
+    """Return the further selections of a run by name: the selector, and what ``result.json`` has.
+
+    What is damaged is left out.
+    """
+    found = {file.stem: _json(file) for file in sorted((path / SELECTIONS).glob("*.json"))}
+    return {name: value for name, value in found.items() if value}
 
 
 def last_metrics(path: Path) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -14,12 +15,15 @@ from balenas_core._checkpoint import Checkpoint
 from balenas_core._components import DTYPES, build_components
 from balenas_core._device import cpu_threads, find_device
 from balenas_core._resume import (
+    MAY_DIFFER,
+    SELECTOR,
     Resume,
     existing_run,
     refuse_changes,
     stored_config,
     warn_of_other_versions,
 )
+from balenas_core._selections import refuse_another, selection_file, write_selection
 from balenas_core._session import Session
 from balenas_core._stored_result import read_result
 from balenas_core._trackers import Trackers
@@ -37,7 +41,8 @@ from balenas_core.hooks import Hooks
 from balenas_core.random import derive_seed, seeded
 from balenas_core.registry import Registry, default_registry
 from balenas_core.result import SearchResult
-from balenas_core.run import RunDirectory, check_is_free
+from balenas_core.run import RESULT, RunDirectory, check_is_free
+from balenas_core.space import AnySpace
 
 _HOOK_OF: dict[type, str] = {
     SearchStarted: "balenas_search_started",
@@ -105,6 +110,7 @@ class Search:
             resume: What to do where the output holds a run: ``"never"`` refuses it, ``"allow"``
                 goes on with it, ``"must"`` insists on one. On the CPU, a run that was killed and
                 goes on ends in the result, the metrics and the weights of an uninterrupted one.
+                Its selector may become another until it is done.
 
         Returns:
             The ranked candidates, metrics and timings.
@@ -124,8 +130,8 @@ class Search:
             check_is_free(self.config.output)
         try:
             if run is not None and run.read_status().get("status") == "done":
-                self._refuse_changes(run, None)
-                return read_result(run.path, self.config, self._registry)
+                self._refuse_changes(run, None, free=MAY_DIFFER)
+                return self._read(run.path, RESULT)
             return self._run(run, precision)
         finally:
             self._is_stop_requested = False
@@ -135,20 +141,11 @@ class Search:
     def _run(self, existing: RunDirectory | None, precision: Precision) -> SearchResult:
         config = self.config
         checkpoint = None if existing is None else self._checkpoint_of(existing)
-        with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
-            components = build_components(config, self._registry)
-            emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
-            session = Session(
-                config,
-                components,
-                precision,
-                emit=emit,
-                is_stop_requested=lambda: self._is_stop_requested,
-            )
+        with self._session(config, precision) as (session, emit):
             run = existing or _open_run(config, precision)
             try:
                 if existing is not None:
-                    existing.write_status("running", message=None)
+                    existing.reopen(to_yaml(config), config.model_dump(mode="json"))
                     if checkpoint is None:
                         existing.restore_metrics(0)
                     else:
@@ -163,27 +160,94 @@ class Search:
                 emit(failed)
                 raise
             finally:
-                session.close()
                 if run is not None:
                     run.release()
             emit(RunFinished(result))
             return result
 
+    def select(self, name: str | None = None) -> SearchResult:
+        """Choose once more from what a finished search has learned, without searching.
+
+        The selector of this configuration gets the distribution and the supernet of the run in
+        the output. Its result stands beside the run's own, in ``selections/``, and is read where
+        it is there already. What other selections of the run have computed serves this one too.
+
+        Args:
+            name: What the selection is called; by default after its selector.
+
+        Returns:
+            The ranked candidates, with the metrics of the search.
+
+        Raises:
+            UsageError: There is no run, its search is not finished, its checkpoints were
+                removed, or the name is that of a selection by another selector.
+            ConfigChangedError: More than the selector differs from the run.
+            RunLockedError: Another process works in the run directory.
+            SearchInterrupted: A stop was requested; the same call goes on.
+        """
+        # What tracks the search does not track what comes after it.
+        config = self.config.model_copy(update={"trackers": ()})
+        selector = config.selector.model_dump(mode="json")
+        precision = Precision(find_device(config.device), DTYPES[config.precision])
+        run = existing_run(config, "must")
+        assert run is not None
+        try:
+            file = selection_file(run.path, config.selector.name, name)
+            if file.exists():
+                refuse_another(file, selector)
+            else:
+                checkpoint = self._checkpoint_of(run)
+                with self._session(config, precision) as (session, _):
+                    session.select_from(run, checkpoint)
+                    found = session.choose()
+                write_selection(run, file, {"selector": selector, **found.to_dict()})
+            return self._read(run.path, str(file.relative_to(run.path)))
+        finally:
+            self._is_stop_requested = False
+            run.release()
+
+    @contextmanager
+    def _session(
+        self, config: SearchConfig, precision: Precision
+    ) -> Iterator[tuple[Session, Callable[[Event], None]]]:
+        """Yield a session and what tells everybody of an event."""
+        with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
+            components = build_components(config, self._registry)
+            emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
+            session = Session(
+                config,
+                components,
+                precision,
+                emit=emit,
+                is_stop_requested=lambda: self._is_stop_requested,
+            )
+            try:
+                yield session, emit
+            finally:
+                session.close()
+
+    def _read(self, run: Path, name: str) -> SearchResult:
+        section = self.config.space
+        space: AnySpace = self._registry.find("space", section.name).build(section.options)
+        return read_result(run, parse=space.parse, name=name)
+
     def _checkpoint_of(self, run: RunDirectory) -> Checkpoint | None:
         """Return where a run goes on from; None for its beginning."""
         checkpoint = run.read_checkpoint()
-        self._refuse_changes(run, checkpoint)
+        self._refuse_changes(run, checkpoint, free=MAY_DIFFER | SELECTOR)
         run.tidy()
         warn_of_other_versions(run.read_environment().get("versions", {}))
         return checkpoint
 
-    def _refuse_changes(self, run: RunDirectory, checkpoint: Checkpoint | None) -> None:
+    def _refuse_changes(
+        self, run: RunDirectory, checkpoint: Checkpoint | None, *, free: frozenset[str]
+    ) -> None:
         stored = (
             stored_config(run.path, self._registry).model_dump(mode="json")
             if checkpoint is None
             else checkpoint.state["config"]
         )
-        refuse_changes(run.path, stored, self.config.model_dump(mode="json"))
+        refuse_changes(run.path, stored, self.config, free=free)
 
 
 class _Emitter:

@@ -154,13 +154,13 @@ def test_time_of_all_processes_is_counted(registry, stopped):
 
 def test_a_changed_configuration_is_refused_with_every_key(registry, make, stopped):
     run = stopped(1, 1)
-    changed = make(output=run, seed=3, training={"lr": 0.2}, selector={"name": "loss", "draws": 9})
+    changed = make(output=run, seed=3, training={"lr": 0.2, "epochs": 4})
     with pytest.raises(ConfigChangedError) as raised:
         Search(changed, registry=registry).run(resume="must")
     lines = str(raised.value).splitlines()
     assert lines[0] == f"run {run} was started with another configuration:"
     assert lines[1:-1] == [
-        "  selector.draws: 12 in the run, 9 now",
+        "  training.epochs: 3 in the run, 4 now",
         "  training.lr: 0.1 in the run, 0.2 now",
         "  seed: 0 in the run, 3 now",
     ]

@@ -1,4 +1,4 @@
-"""Running a search and showing what it found, for ``search`` and ``resume``."""
+"""Running a search and showing what it found, for ``search``, ``resume`` and ``select``."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from balenas_core._resume import Resume
     from balenas_core.config import SearchConfig
     from balenas_core.result import SearchResult
+    from balenas_core.runs import RunInfo
 
 
 def execute(config: SearchConfig, *, resume: Resume, quiet: bool, json: bool) -> None:
@@ -21,9 +22,19 @@ def execute(config: SearchConfig, *, resume: Resume, quiet: bool, json: bool) ->
         quiet: Show no progress.
         json: Print the result as JSON, and nothing else.
     """
+    print_result(_run(config, resume, quiet=quiet or json), config.seed, json=json)
+
+
+def print_result(result: SearchResult, seed: int | None, *, json: bool) -> None:
+    """Print what a search found.
+
+    Args:
+        result: Its result.
+        seed: Its seed, to say how it is repeated with another; None to say nothing.
+        json: Print JSON, and nothing else.
+    """
     from balenas_cli._console import print_json, print_text
 
-    result = _run(config, resume, quiet=quiet or json)
     if json:
         from balenas_core.run import finite
 
@@ -32,9 +43,24 @@ def execute(config: SearchConfig, *, resume: Resume, quiet: bool, json: bool) ->
     from balenas_cli._report import print_report
 
     print_report(result)
-    again = _next_command(config, result)
-    if again is not None:
+    if result.run is not None and seed is not None:
+        again = _next_command(result.run, seed)
         print_text(f"\nThe same search with another seed:\n  {again}")
+
+
+def print_stored(run: RunInfo, *, json: bool) -> None:
+    """Print the result of a run that is done; the plugins that made it need not be there."""
+    from balenas_core._stored_result import read_result
+
+    say_done(run.path)
+    print_result(read_result(run.path), run.config.get("seed"), json=json)
+
+
+def say_done(what: Path) -> None:
+    """Say that there is nothing to do."""
+    from balenas_cli._console import stderr
+
+    stderr().print(f"{what} is done already; this is its result", soft_wrap=True)
 
 
 def resume_command(run: Path) -> str:
@@ -68,19 +94,16 @@ def _run(config: SearchConfig, resume: Resume, *, quiet: bool) -> SearchResult:
         for line in record.kept(error):
             note(line)
         raise
-    if not record.has_started:
-        note(f"{result.run} is done already; this is its result")
+    if not record.has_started and result.run is not None:
+        say_done(result.run)
     return result
 
 
-def _next_command(config: SearchConfig, result: SearchResult) -> str | None:
+def _next_command(run: Path, seed: int) -> str:
     """Return the command that repeats the search with another seed."""
     from balenas_cli._output import free_path
 
-    if result.run is None:
-        return None
-    seed = config.seed + 1
-    name = result.run.name.removesuffix(f"-seed{config.seed}")
-    output = free_path(result.run.with_name(f"{name}-seed{seed}"))
-    arguments = [result.run / "config.yaml", "--seed", seed, "--output", output]
+    name = run.name.removesuffix(f"-seed{seed}")
+    output = free_path(run.with_name(f"{name}-seed{seed + 1}"))
+    arguments = [run / "config.yaml", "--seed", seed + 1, "--output", output]
     return shlex.join(["balenas", "search", *map(str, arguments)])

@@ -41,7 +41,7 @@ class Record:
         if isinstance(error, DivergenceError):
             return [kept]
         if isinstance(error, SelectionError):
-            kept += " The selection would fail again as it is; once what it failed on, such as a"
-            kept += " proxy, has been mended, go on with:"
-            return [kept, f"  {resume_command(self._run)}"]
+            kept += " The selection would fail again as it is: mend what it failed on, such as a"
+            kept += " proxy, or choose by another selector, and go on with:"
+            return [kept, f"  {resume_command(self._run)} [--selector NAME]"]
         return [f"{kept} Go on with:", f"  {resume_command(self._run)}"]

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from balenas_cli import _options as options
-from balenas_cli._run_names import complete_run, run_path
+from balenas_cli._run_names import complete_run, existing
 
 
 def resume(
@@ -21,6 +21,7 @@ def resume(
             show_default=False,
         ),
     ],
+    selector: options.Selector = None,
     device: options.Device = None,
     threads: options.Threads = None,
     set_: options.Set = None,
@@ -31,14 +32,19 @@ def resume(
 
     It ends in the same result as if it had never stopped. Where it runs may change, and what
     watches it: device, threads, trackers, executor, checkpoint, training.workers, data.root.
-    A run that is done is shown.
+    Its selector may become another one too. A run that is done is shown; 'balenas select' chooses
+    from it anew.
     """
-    from balenas_cli._execute import execute
+    from balenas_cli._execute import execute, print_stored
     from balenas_cli._resolve import resolve
-    from balenas_core.run import CONFIG, check_holds_run
+    from balenas_core.run import CONFIG
+    from balenas_core.runs import DONE
 
-    path = run_path(run)
-    check_holds_run(path)
-    parameters = {"device": device, "threads": threads, "output": str(path)}
+    info = existing(run)
+    path = info.path
+    if info.status == DONE and selector is None and not set_:
+        print_stored(info, json=json)
+        return
+    parameters = {"selector": selector, "device": device, "threads": threads, "output": str(path)}
     config = resolve(path / CONFIG, parameters=parameters, overrides=set_)
     execute(config, resume="must", quiet=quiet, json=json)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_core._suggest import did_you_mean
 from balenas_core.errors import UsageError
-from balenas_core.runs import DONE, RUNNING, STATUSES, RunInfo, find_runs, size_of
+from balenas_core.runs import DONE, RUNNING, STATUSES, RunInfo, find_runs, read_selections, size_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -141,6 +141,7 @@ def plain(run: RunInfo) -> dict[str, Any]:
         "holder": str(run.holder) if run.holder else None,
         "metrics": dict(run.metrics),
         "result": run.result,
+        "selections": read_selections(run.path),
         "checkpoints": [path.name for path in _checkpoints(run)],
         "bytes": size_of(run.path),
     }
@@ -165,6 +166,7 @@ def details(run: RunInfo) -> RenderableType:
         "changed": run.updated,
         "architecture": (run.result or run.metrics).get("architecture"),
         **{name: f"{value:.6g}" for name, value in run.values.items()},
+        **_selections(run.path),
         "checkpoints": ", ".join(path.stem.rpartition("-")[0] for path in _checkpoints(run)),
         "on disk": f"{size_of(run.path) / 2**20:.1f} MiB",
     }
@@ -173,6 +175,18 @@ def details(run: RunInfo) -> RenderableType:
         if value:
             grid.add_row(Text(key, style="bold"), Text(value, overflow="fold"))
     return grid
+
+
+def _selections(run: Path) -> dict[str, str]:
+    """Return a line for each further selection: what it chose, and how good that is."""
+    found = {}
+    for name, selection in read_selections(run).items():
+        facts = [selection["architecture"]]
+        if selection["validation_accuracy"] is not None:
+            facts.append(f"inherited_accuracy {selection['validation_accuracy']:.6g}")
+        facts += [f"{e['dataset']}.regret {e['regret']:.6g}" for e in selection["benchmark"]]
+        found[f"selection {name}"] = ", ".join(facts)
+    return found
 
 
 def _checkpoints(run: RunInfo) -> list[Path]:

@@ -18,6 +18,7 @@ from balenas_cli import (
     _runs,
     _score,
     _search,
+    _select,
     _train,
 )
 from balenas_cli._border import run_guarded
@@ -32,6 +33,7 @@ app = typer.Typer(
 )
 app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
+app.command(cls=LazyCommand, rich_help_panel="Search")(_select.select)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_train.train)
 app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
 app.command(cls=LazyCommand, rich_help_panel="Search")(_html_report.report)
