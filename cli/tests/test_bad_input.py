@@ -25,6 +25,10 @@ UNKNOWN = {
     "dataset": (["--data", "digit"], r"no dataset called 'digit'\. Did you mean 'digits'\?"),
     "preset": (["--preset", "toy_preste"], r"no preset called.*Did you mean 'toy_preset'\?"),
     "tracker": (["--set", "trackers=[tensorbord]"], r"no tracker called 'tensorbord'"),
+    "tracker of a flag": (
+        ["--tracker", "tensorbord"],
+        r"^error: --tracker: no tracker called 'tensorbord'",
+    ),
     "executor": (["--set", "executor=locla"], r"no executor called 'locla'.*mean 'local'\?"),
     "key": (["--set", "trainin.epochs=3"], r"trainin: unknown key. Did you mean 'training'\?"),
     "option": (["--set", "optimizer.lrr=3"], r"optimizer\.lrr: unknown key.*mean 'lr'\?"),

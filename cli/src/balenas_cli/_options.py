@@ -82,6 +82,17 @@ DataRoot = Annotated[
         rich_help_panel=_PLUGINS,
     ),
 ]
+Trackers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--tracker",
+        metavar="NAME",
+        help="Experiment tracker that records the search, instead of those of the file. May be "
+        "repeated.",
+        autocompletion=complete("tracker"),
+        rich_help_panel=_PLUGINS,
+    ),
+]
 Epochs = Annotated[
     int | None,
     typer.Option("--epochs", metavar="N", help="Epochs.", rich_help_panel=_TRAINING),
@@ -209,6 +220,7 @@ KEY_OF_FLAG = {
     "selector": "selector",
     "data": "data",
     "data_root": "data.root",
+    "tracker": "trackers",
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "lr": "training.lr",

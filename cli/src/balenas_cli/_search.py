@@ -19,6 +19,7 @@ def search(
     selector: options.Selector = None,
     data: options.Data = None,
     data_root: options.DataRoot = None,
+    tracker: options.Trackers = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,

@@ -48,6 +48,18 @@ proxy = Plugin(
     api_version=1,
     implementation="acme_toys_impl:Params",
 )
+diary = Plugin(
+    kind="tracker",
+    summary="writes the events' names",
+    api_version=1,
+    implementation="acme_toys_impl:Diary",
+)
+broken = Plugin(
+    kind="tracker",
+    summary="needs what is not installed",
+    api_version=1,
+    implementation="acme_toys_missing:Tracker",
+)
 preset = Plugin(
     kind="preset",
     summary="the toy space with the toy optimizer",

@@ -1,6 +1,7 @@
 """Implementations of the toy plugins."""
 
 import time
+from pathlib import Path
 
 import torch
 
@@ -8,6 +9,7 @@ from balenas_core.errors import DivergenceError
 from balenas_core.optimizer import ArchitectureOptimizer
 from balenas_core.proxy import Proxy
 from balenas_core.testing import ToySpace
+from balenas_core.tracker import Tracker
 
 
 def make_space():
@@ -56,3 +58,11 @@ class Params(Proxy):
 
     def score(self, network, batch):
         return float(sum(p.numel() for p in network.parameters()))
+
+
+class Diary(Tracker):
+    """Writes the name of every event into a file."""
+
+    def handle(self, event):
+        with Path("diary.txt").open("a") as file:
+            file.write(f"{type(event).__name__}\n")

@@ -41,11 +41,17 @@ class Origin:
     def describe(self, problem: Problem) -> str:
         """Return a problem as one line, with its place."""
         place = self.label if self.line is None else f"{self.label}:{self.line}"
-        is_own_key = bool(self.path) and problem.path in (self.path, (*self.path, "name"))
+        is_own_key = bool(self.path) and self._is_own(problem.path)
         path = self.path if is_own_key else problem.path
         key = "" if is_own_key and not self.repeats_key else dotted(path)
         message = " ".join(problem.message.split())
         return ": ".join(part for part in (place, key, message) if part)
+
+    def _is_own(self, path: Path) -> bool:
+        """Whether a problem at a path is with the value itself, not with something in it."""
+        rest = path[len(self.path) :]
+        is_item = not self.repeats_key and len(rest) == 1 and isinstance(rest[0], int)
+        return path[: len(self.path)] == self.path and (rest in ((), ("name",)) or is_item)
 
 
 @dataclass(slots=True)
