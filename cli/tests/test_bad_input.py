@@ -114,7 +114,10 @@ FILES = {
         b"space: toy\noptimizer: toy_adam\nepoch: 3\n",
         r"c\.yaml:3: epoch: unknown key",
     ),
-    "broken": (b"space: [toy\noptimizer: x\n", r"c\.yaml:2:10: not valid YAML"),
+    "broken": (
+        b"space: [toy\noptimizer: x\n",
+        r"c\.yaml:1:8: not valid YAML: '\[' is opened here and not closed before line 2",
+    ),
     "empty": (b"", r"c\.yaml"),
     "list": (b"- space\n", r"c\.yaml"),
     "binary": (b"\x89PNG\r\n\x1a\n\x00\x00\xff\xfe", r"c\.yaml"),

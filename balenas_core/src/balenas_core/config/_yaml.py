@@ -36,6 +36,14 @@ PATTERNS: dict[str, tuple[re.Pattern[str], list[str]]] = {
 """Type -> the pattern of its plain scalars, and the characters they can start with."""
 
 
+_OPEN = (
+    "while parsing a flow sequence",
+    "while parsing a flow mapping",
+    "while scanning a quoted scalar",
+)
+"""What PyYAML was at when a bracket or a quote is left open."""
+
+
 class _Loader(yaml.SafeLoader):
     """Composes nodes with the scalar types of ``PATTERNS`` and no others."""
 
@@ -55,7 +63,7 @@ def parse_yaml(text: str) -> Document:
     try:
         root = yaml.compose(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        raise _syntax_error(error) from error
+        raise _syntax_error(error, text) from error
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         raise DocumentError(f"holds the control character {error.character!r}", line) from error
@@ -68,9 +76,18 @@ def parse_yaml(text: str) -> Document:
     return builder.document
 
 
-def _syntax_error(error: yaml.MarkedYAMLError) -> DocumentError:
+def _syntax_error(error: yaml.MarkedYAMLError, text: str) -> DocumentError:
     mark = error.problem_mark or error.context_mark
     problem = error.problem or "cannot be parsed"
+    opened = error.context_mark
+    if mark and opened and error.context in _OPEN:
+        # The parser stops where it can read no further, which may be far below the mistake.
+        return DocumentError(
+            f"not valid YAML: {text[opened.index]!r} is opened here and not closed before line "
+            f"{mark.line + 1}, column {mark.column + 1}: {problem}",
+            opened.line + 1,
+            opened.column + 1,
+        )
     if "'\\t'" in problem:
         problem += "; indent with spaces"
     elif "mapping values are not allowed" in problem:
