@@ -46,6 +46,8 @@ class ImageDataset:
         normalize: Transform of validation and test images.
         input_shape: (channels, height, width) after the transforms.
         class_names: One name per class.
+        statistics: Mean and standard deviation per channel, of pixels in 0..1, by which both
+            transforms standardise; None where they do something else.
     """
 
     name: str
@@ -55,6 +57,7 @@ class ImageDataset:
     normalize: Transform
     input_shape: tuple[int, int, int]
     class_names: Sequence[str]
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
     @property
     def num_classes(self) -> int:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any, ClassVar
+
 from pydantic import BaseModel, ConfigDict, Field
 
 
@@ -15,6 +19,12 @@ class PluginOptions(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    full_size: ClassVar[Mapping[str, Any]] = MappingProxyType({})
+    """Of a search space: the options with which its paper trains what was found.
+
+    The defaults are those of a quick search.
+    """
 
 
 class PoolOptions(PluginOptions):

@@ -63,6 +63,7 @@ def array_dataset(
         normalize=normalize,
         input_shape=(channels, height, width),
         class_names=tuple(class_names),
+        statistics=(normalize.mean, normalize.std),
     )
     check_dataset(dataset)
     return dataset

@@ -145,6 +145,7 @@ def load(options: ImageFolderOptions) -> ImageDataset:
         normalize=view,
         input_shape=(3, options.size, options.size),
         class_names=class_names,
+        statistics=(normalize.mean, normalize.std),
     )
     check_dataset(dataset)
     return dataset

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
@@ -35,6 +36,8 @@ class DartsOptions(PluginOptions):
     The defaults are a small size for embedded searches. The paper searches with ``channels: 16,
     cells: 8`` and trains the result with ``channels: 36, cells: 20, auxiliary: true``.
     """
+
+    full_size: ClassVar[Mapping[str, Any]] = {"channels": 36, "cells": 20}
 
     channels: int = Field(
         default=8, ge=1, description="Channels of the first cells; doubled in each reduction."

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
@@ -16,6 +17,8 @@ class NB1Shot1Options(PluginOptions):
     The defaults are a small size for embedded searches. The paper searches with ``channels: 16,
     cells: 9``; NAS-Bench-101 trains with ``channels: 128, cells: 9``.
     """
+
+    full_size: ClassVar[Mapping[str, Any]] = {"channels": 128, "cells": 9}
 
     space: Literal["s1", "s2", "s3"] = Field(
         default="s1", description="Numbers of parents of the nodes: one of three spaces."

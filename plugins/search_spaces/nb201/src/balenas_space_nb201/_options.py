@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from collections.abc import Mapping
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -15,6 +16,8 @@ class NB201Options(PluginOptions):
     The defaults are a small size for embedded searches; the benchmark's own is ``channels: 16,
     cells_per_stage: 5`` (C and N in the paper).
     """
+
+    full_size: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells_per_stage": 5}
 
     channels: int = Field(
         default=8, ge=1, description="Channels of the first of three stages (C); then 2C, 4C."

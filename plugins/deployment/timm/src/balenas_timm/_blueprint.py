@@ -1,0 +1,120 @@
+"""What a network is, apart from its weights. Imports no torch until one is built."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+
+from balenas_core.config import PluginSection
+from balenas_core.config._sections import section_validator
+from balenas_core.registry import Registry, default_registry
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from balenas_core.dataset import ImageDataset
+    from balenas_core.space import AnySpace, Task
+
+
+class Normalized(BaseModel):
+    """How images were normalised: (pixel in 0..1 - mean) / std, by channel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    mean: tuple[float, ...]
+    std: tuple[Annotated[float, Field(gt=0)], ...]
+
+
+class Blueprint(BaseModel):
+    """Everything by which a network can be built again, and what is known about it.
+
+    It is stored with the weights, so that a file alone suffices.
+
+    Example:
+        >>> blueprint = Blueprint(
+        ...     space={"name": "nb201", "channels": 16},
+        ...     architecture="|skip_connect~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|",
+        ...     input_shape=(3, 32, 32),
+        ...     num_classes=10,
+        ... )
+        >>> network = blueprint.build()
+    """
+
+    # Unknown keys are what a later version knows, not a mistake of a user.
+    model_config = ConfigDict(frozen=True, extra="ignore", ser_json_inf_nan="constants")
+
+    space: Annotated[PluginSection, section_validator("space")] = Field(
+        description="Search space, with the size of the network."
+    )
+    architecture: str = Field(
+        min_length=1, description="The architecture, as the space's parse reads it."
+    )
+    input_shape: tuple[int, int, int] = Field(
+        description="Shape of an image: channels, height, width."
+    )
+    num_classes: int = Field(ge=1)
+    is_inherited: bool = Field(
+        default=False, description="Whether it has the form that it has inside a supernet."
+    )
+    normalization: Normalized | None = None
+    class_names: tuple[str, ...] | None = None
+    provenance: dict[str, JsonValue] = Field(
+        default={}, description="Where it comes from: search, training, scores, versions."
+    )
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Blueprint:
+        channels, normalized = self.input_shape[0], self.normalization
+        for name in ("mean", "std"):
+            if normalized is not None and len(getattr(normalized, name)) != channels:
+                raise ValueError(f"normalization.{name} must have one number per channel")
+        if self.class_names is not None and len(self.class_names) != self.num_classes:
+            raise ValueError(
+                f"class_names must be {self.num_classes}, one for each class; "
+                f"got {len(self.class_names)}"
+            )
+        return self
+
+    @property
+    def task(self) -> Task:
+        """Image shape and classes."""
+        from balenas_core.space import Task
+
+        return Task(self.input_shape, self.num_classes)
+
+    def build_space(self, registry: Registry | None = None) -> AnySpace:
+        """Build the search space.
+
+        Raises:
+            PluginError: It is not installed, or cannot be built.
+        """
+        ref = (registry or default_registry()).find("space", self.space.name)
+        space: AnySpace = ref.build(self.space.options)
+        return space
+
+    def build(self, registry: Registry | None = None) -> nn.Module:
+        """Build the network, with fresh weights.
+
+        Raises:
+            ArchitectureError: The architecture is not of the space.
+            PluginError: The space is not installed, or cannot be built.
+        """
+        space = self.build_space(registry)
+        architecture = space.parse(self.architecture)
+        if self.is_inherited:
+            return space.inherit(space.supernet(self.task), architecture)
+        return space.network(architecture, self.task)
+
+
+def known_of(dataset: ImageDataset) -> dict[str, Any]:
+    """Return what a blueprint says of the images that its network is for."""
+    known: dict[str, Any] = {
+        "input_shape": dataset.input_shape,
+        "num_classes": dataset.num_classes,
+        "class_names": tuple(dataset.class_names),
+    }
+    if dataset.statistics is not None:
+        mean, std = dataset.statistics
+        known["normalization"] = Normalized(mean=mean, std=std)
+    return known

@@ -1,0 +1,137 @@
+"""Weights and blueprints on disk."""
+
+import json
+
+import pytest
+import safetensors.torch
+import timm
+import torch
+from found_models import MODELS, NB201, images, make
+
+import balenas_timm
+from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError
+from balenas_core.random import seeded
+from balenas_timm import Blueprint, Normalized, load_network, read_blueprint, save_weights
+
+EVERY = pytest.mark.parametrize("name", MODELS)
+
+
+def blueprint_of(name, **changes):
+    options = dict(MODELS[name])
+    known = {
+        "architecture": options.pop("genotype"),
+        "space": {"name": name.removeprefix("balenas_"), **options},
+        "input_shape": (3, 32, 32),
+        "num_classes": 10,
+        "normalization": Normalized(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1)),
+        "class_names": tuple("abcdefghij"),
+        "provenance": {"seed": 3},
+    }
+    return Blueprint(**{**known, **changes})
+
+
+def save(path, blueprint, seed=0):
+    with seeded(seed):
+        network = blueprint.build()
+    save_weights(path, network.state_dict(), blueprint)
+    return network.eval()
+
+
+@EVERY
+def test_a_file_alone_gives_the_network_back(name, tmp_path):
+    path, blueprint = tmp_path / "model.safetensors", blueprint_of(name)
+    network = save(path, blueprint)
+    assert read_blueprint(path) == blueprint
+    assert torch.equal(load_network(path)(images()), network(images()))
+    model = balenas_timm.load(path)
+    assert not model.training
+    torch.testing.assert_close(model(images()), network(images()))
+    assert model.default_cfg["mean"] == (0.5, 0.4, 0.3)
+    assert model.default_cfg["label_names"] == tuple("abcdefghij")
+
+
+@EVERY
+def test_timm_loads_the_same_file(name, tmp_path):
+    path = tmp_path / "model.safetensors"
+    expected = save(path, blueprint_of(name))(images())
+    created = make(name, seed=1, checkpoint_path=str(path)).eval()
+    torch.testing.assert_close(created(images()), expected)
+    loaded = make(name, seed=1).eval()
+    timm.models.load_checkpoint(loaded, str(path))
+    torch.testing.assert_close(loaded(images()), expected)
+
+
+def test_pretrained_weights_are_adapted_to_other_channels_and_classes(tmp_path):
+    path = tmp_path / "model.safetensors"
+    network = save(path, blueprint_of("balenas_nb201"))
+    overlay = {"file": str(path)}
+    model = make("balenas_nb201", pretrained=True, pretrained_cfg_overlay=overlay)
+    torch.testing.assert_close(model.eval()(images()), network(images()))
+    other = make(
+        "balenas_nb201",
+        pretrained=True,
+        pretrained_cfg_overlay=overlay,
+        in_chans=1,
+        num_classes=4,
+    ).eval()
+    assert other(images(channels=1)).shape == (2, 4)
+    stem = network.skeleton.stem[0].weight
+    torch.testing.assert_close(other.network.skeleton.stem[0].weight, stem.sum(1, keepdim=True))
+    torch.testing.assert_close(
+        other.network.cells[5].state_dict(), network.cells[5].state_dict(), rtol=0, atol=0
+    )
+
+
+def test_inherited_networks_are_built_in_their_own_form(tmp_path):
+    path = tmp_path / "model.safetensors"
+    network = save(path, blueprint_of("balenas_nb201", is_inherited=True))
+    assert not any("norm.weight" in key for key in network.cells.state_dict())
+    torch.testing.assert_close(balenas_timm.load(path)(images()), network(images()))
+
+
+def test_tensors_in_channels_last_layout_can_be_saved(tmp_path):
+    path, blueprint = tmp_path / "model.safetensors", blueprint_of("balenas_nb201")
+    network = blueprint.build().to(memory_format=torch.channels_last).eval()
+    save_weights(path, network.state_dict(), blueprint)
+    torch.testing.assert_close(load_network(path)(images()), network(images()))
+
+
+def test_damaged_files_and_those_of_others_are_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    with pytest.raises(DataError, match=r"there is no file .*model\.safetensors"):
+        balenas_timm.load(path)
+    path.write_bytes(b"nonsense")
+    with pytest.raises(DataError, match="is no safetensors file, or is damaged"):
+        balenas_timm.load(path)
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path)
+    with pytest.raises(DataError, match="has weights but does not say of which network"):
+        balenas_timm.load(path)
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": "{}"})
+    with pytest.raises(DataError, match="describes no network: space: Field required"):
+        balenas_timm.load(path)
+    said = blueprint_of("balenas_nb201").model_dump_json()
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": said})
+    with pytest.raises(DataError, match=r"weights of another network: .* made with other opt"):
+        balenas_timm.load(path)
+
+
+def test_what_a_later_version_says_is_read_over(tmp_path):
+    said = json.loads(blueprint_of("balenas_nb201").model_dump_json()) | {"later": 1}
+    assert Blueprint.model_validate(said) == blueprint_of("balenas_nb201")
+
+
+def test_a_directory_that_is_gone_is_an_output_error(tmp_path):
+    blueprint = blueprint_of("balenas_nb201")
+    with pytest.raises(OutputError, match=r"cannot write .*model\.safetensors"):
+        save(tmp_path / "gone" / "model.safetensors", blueprint)
+
+
+def test_blueprints_of_no_network_are_refused():
+    with pytest.raises(ArchitectureError, match="got the end; a NAS-Bench-201 cell"):
+        blueprint_of("balenas_nb201", architecture="|none~0|").build()
+    with pytest.raises(ValueError, match=r"normalization\.mean must have one number per channel"):
+        blueprint_of("balenas_nb201", input_shape=(1, 8, 8))
+    with pytest.raises(ValueError, match="class_names must be 5, one for each class; got 10"):
+        blueprint_of("balenas_nb201", num_classes=5)
+    with pytest.raises((ConfigError, ValueError), match="no space called 'nb202'"):
+        Blueprint(space="nb202", architecture=NB201, input_shape=(3, 8, 8), num_classes=2)
