@@ -17,6 +17,9 @@ from balenas_core.nn._layers import (
     SeparableConvNorm as SeparableConvNorm,
     drop_path as drop_path,
     global_average as global_average,
+)
+from balenas_core.nn._memory import (
+    memory_as_given as memory_as_given,
     preferred_memory as preferred_memory,
 )
 from balenas_core.nn._mixed import (

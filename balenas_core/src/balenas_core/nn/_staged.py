@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
-from balenas_core.nn._layers import global_average, preferred_memory
+from balenas_core.nn._layers import global_average
+from balenas_core.nn._memory import preferred_memory
 
 
 class StagedNetwork(nn.Module, ABC):

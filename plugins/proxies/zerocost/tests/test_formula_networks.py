@@ -6,7 +6,13 @@ from torch import nn
 
 from balenas_core.errors import UsageError
 from balenas_core.formula import fill_by_formula, formula_batch, formula_numbers
+from balenas_core.proxy import Batch
+from balenas_core.registry import default_registry
+from balenas_core.scores import ScoringJob
 from balenas_core.space import Task
+from balenas_proxy_zerocost._fisher import Fisher
+from balenas_proxy_zerocost._gradients import GradNorm, Snip
+from balenas_proxy_zerocost._jacobian import Jacov
 
 TEXTS = [
     "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_1x1~1|+|skip_connect~0|nor_conv_3x3~1|avg_pool_3x3~2|",
@@ -73,8 +79,6 @@ def test_batches_have_labels_in_turn_and_differ_by_index():
 @pytest.mark.parametrize("text", TEXTS)
 @pytest.mark.parametrize("cells", [1, 2])
 def test_the_nb201_space_builds_the_textbook_network(textbook, formula_images, text, cells):
-    from balenas_core.registry import default_registry
-
     plugin = default_registry().find("space", "nb201")
     options = plugin.load().options(channels=4, cells_per_stage=cells)
     space = plugin.load_implementation()(options)
@@ -83,3 +87,27 @@ def test_the_nb201_space_builds_the_textbook_network(textbook, formula_images, t
     expected = textbook(text, cells=cells)
     images = formula_images().images
     torch.testing.assert_close(network(images), expected(images), rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.skipif(
+    importlib.util.find_spec("balenas_space_nb201") is None, reason="needs balenas-space-nb201"
+)
+def test_scores_by_formula_are_the_textbooks_in_single_precision_too(textbook, formula_images):
+    proxies = {"snip": Snip(), "grad_norm": GradNorm(), "fisher": Fisher(), "jacov": Jacov()}
+    plugin = default_registry().find("space", "nb201").load()
+    space = plugin.load_implementation()(plugin.options(channels=8, cells_per_stage=1))
+    batch = formula_images(size=32)
+    batch = Batch(batch.images.float(), batch.labels)
+    text = (
+        "|nor_conv_1x1~0|"
+        + "+|nor_conv_1x1~0|nor_conv_1x1~1|"
+        + "+|nor_conv_1x1~0|nor_conv_1x1~1|nor_conv_1x1~2|"
+    )
+    job = ScoringJob(
+        space, Task((3, 32, 32), 10), proxies, batch, init="formula", dtype=torch.float32
+    )
+    ((found, errors),) = job.scores([space.parse(text)])
+    network = textbook(text, torch.float32, channels=8)
+    expected = {name: proxy.score(network, batch) for name, proxy in proxies.items()}
+    assert not errors
+    assert found == pytest.approx(expected, rel=2e-6)
