@@ -16,9 +16,6 @@ from balenas_core.benchmark import Benchmark
 from balenas_core.run import RESULT, RunDirectory
 from balenas_core.testing import ToySpace
 
-pytest.importorskip("altair", reason="needs the extra balenas-core[report]")
-
-
 _IMAGES: dict[str, str] = {}
 
 

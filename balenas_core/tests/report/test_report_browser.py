@@ -285,6 +285,7 @@ def test_lines_and_their_labels_stand_out_in_both_themes(show, scheme):
     assert min(_contrast(paper, color) for color in set(labels)) >= 4.5
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(importlib.util.find_spec("axe_core_python") is None, reason="needs axe")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("name", "width"), [("one", 1200), ("many", 1200), ("many", _PHONE)])
