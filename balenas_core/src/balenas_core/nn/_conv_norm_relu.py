@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from balenas_core.nn._functions import ConvArguments, autocast, runs_plain
+from balenas_core.nn._functions import ConvArguments, autocast
 from balenas_core.nn._norm import NormArguments, scaled_arguments
 
 
@@ -25,11 +25,8 @@ def conv_norm_relu(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, weight: Ten
         weight: Scalar tensor.
     """
     x, kernel = autocast(x, conv.weight)
-    arguments = ConvArguments.of(conv)
     by = scaled_arguments(norm, x, weight)
-    if runs_plain():
-        return torch.relu(by.apply(arguments.apply(x, kernel)))
-    result: Tensor = _ConvNormRelu.apply(x, kernel, by.scale, by.shift, arguments, by)
+    result: Tensor = _ConvNormRelu.apply(x, kernel, by.scale, by.shift, ConvArguments.of(conv), by)
     return result
 
 

@@ -24,6 +24,7 @@ from balenas_core.testing._textbook import (
     assert_computes_only_the_chosen as assert_computes_only_the_chosen,
     assert_textbook_curvature as assert_textbook_curvature,
     assert_textbook_supernet as assert_textbook_supernet,
+    assert_transforms as assert_transforms,
 )
 from balenas_core.testing._toy import (
     ToyArchitecture as ToyArchitecture,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Generator, Tensor
+from torch.func import functional_call, grad, jvp, vmap
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from balenas_core.random import generator
@@ -81,6 +83,51 @@ def assert_computes_only_the_chosen(space: AnySpace, task: Task) -> None:
             supernet(images, space.one_hot(architecture))
         assert expected.counts, "no layer was counted"
         assert found.counts <= expected.counts, (str(architecture), found.counts - expected.counts)
+
+
+def assert_transforms(space: AnySpace, task: Task) -> None:
+    """Check that ``torch.func`` goes through the supernet: per-sample gradients, jvp, vmap.
+
+    Raises:
+        AssertionError: A result differs from that of ordinary calls, in float64.
+    """
+    source = generator(2)
+    # Batch normalisation by the batch has no gradient of one sample.
+    supernet = space.supernet(task).double().eval()
+    images = torch.randn((2, *task.input_shape), generator=source, dtype=torch.float64)
+    weights = _relaxed_weights(space, source)
+    parameters: dict[str, Tensor] = dict(supernet.named_parameters())
+
+    def loss_of_one(parameters: dict[str, Tensor], image: Tensor) -> Tensor:
+        logits: Tensor = functional_call(supernet, parameters, (image[None], weights))
+        return logits.square().sum()
+
+    def loss(weights: Weights) -> Tensor:
+        return _own_forward(supernet, images, weights).square().sum()
+
+    by_sample = vmap(grad(loss_of_one), (None, 0))(parameters, images)
+    for number, image in enumerate(images):
+        alone = torch.autograd.grad(
+            loss_of_one(parameters, image),
+            list(parameters.values()),
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        for name, gradient in zip(parameters, alone, strict=True):
+            torch.testing.assert_close(by_sample[name][number], gradient, msg=_naming(name))
+
+    directions = _relaxed_weights(space, source)
+    leaves = {name: value.clone().requires_grad_() for name, value in weights.items()}
+    gradients = torch.autograd.grad(loss(leaves), list(leaves.values()))
+    slope = sum((g * d).sum() for g, d in zip(gradients, directions.values(), strict=True))
+    with warnings.catch_warnings():
+        # The first jvp of a process makes torch compile rules in a way that it warns of itself.
+        warnings.filterwarnings("ignore", "`torch.jit", FutureWarning)
+        tangent = jvp(loss, (weights,), (directions,))[1]
+    torch.testing.assert_close(tangent, slope)
+    pairs = {name: torch.stack([weights[name], directions[name]]) for name in weights}
+    expected = torch.stack([loss(weights), loss(directions)])
+    torch.testing.assert_close(vmap(loss)(pairs), expected)
 
 
 class _LayerCounts(TorchDispatchMode):

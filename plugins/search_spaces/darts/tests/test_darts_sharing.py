@@ -8,6 +8,7 @@ from balenas_core.testing import (
     assert_computes_only_the_chosen,
     assert_textbook_curvature,
     assert_textbook_supernet,
+    assert_transforms,
 )
 from balenas_space_darts import DartsOptions, DartsSpace
 
@@ -34,3 +35,7 @@ def test_second_derivatives_in_the_architecture_are_the_textbooks():
 
 def test_only_the_chosen_operations_are_computed_at_one_hot_weights():
     assert_computes_only_the_chosen(DartsSpace(DartsOptions(channels=2)), Task((1, 8, 8), 3))
+
+
+def test_transforms_of_torch_go_through_the_supernet():
+    assert_transforms(DartsSpace(DartsOptions(channels=2, cells=3)), Task((1, 8, 8), 3))

@@ -18,7 +18,7 @@ from balenas_core.description import describe_network
 from balenas_core.errors import ArchitectureError, UsageError
 from balenas_core.random import generator, seeded
 from balenas_core.space import Task
-from balenas_core.testing import assert_computes_only_the_chosen
+from balenas_core.testing import assert_computes_only_the_chosen, assert_transforms
 from balenas_space_timm_stages import TimmStagesOptions, TimmStagesSpace
 
 CIFAR = Task((3, 32, 32), 10)
@@ -200,3 +200,7 @@ def test_the_page_on_writing_a_space_shows_the_real_code():
 
 def test_only_the_chosen_blocks_are_computed_at_one_hot_weights():
     assert_computes_only_the_chosen(TimmStagesSpace(SMALL), DIGITS)
+
+
+def test_transforms_of_torch_go_through_the_supernet():
+    assert_transforms(TimmStagesSpace(SMALL), DIGITS)

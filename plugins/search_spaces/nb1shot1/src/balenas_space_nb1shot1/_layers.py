@@ -12,6 +12,7 @@ from balenas_core.nn import (
     SharingOperation,
     Source,
     conv_norm_relu,
+    runs_plain,
 )
 from balenas_space_nb1shot1._terms import MaxPool
 
@@ -40,7 +41,7 @@ class ConvNormRelu(SharingOperation):
 
     def accumulate(self, source: Source, weight: Tensor, value: float, total: NodeSum) -> None:
         """Scale in the batch normalisation: w relu(z) = relu(w z) for w > 0."""
-        if value < 0:
+        if value < 0 or runs_plain():
             total.add_scaled(self(source.features), weight, value)
             return
         total.add(conv_norm_relu(self.conv, self.norm, source.features, weight))
