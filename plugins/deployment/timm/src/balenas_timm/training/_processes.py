@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -63,9 +62,8 @@ def is_first_process() -> bool:
     return int(os.environ.get("RANK", "0")) == 0
 
 
-@contextmanager
-def processes(device: str) -> Iterator[Processes]:
-    """Join the processes that torchrun started; alone without it.
+def join(device: str) -> Processes:
+    """Join the processes that torchrun started, if it did.
 
     Args:
         device: ``auto``, ``cpu``, ``cuda`` (each process has a GPU of its own), ...
@@ -74,21 +72,20 @@ def processes(device: str) -> Iterator[Processes]:
         UsageError: There is no such device, or several processes would share one GPU.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
+    found = find_device(device)
     if count == 1:
-        yield Processes(0, 1, find_device(device))
-        return
-    local = int(os.environ["LOCAL_RANK"])
-    kind = find_device(device)
-    if kind.type == "cuda":
-        if kind.index is not None:
+        return Processes(0, 1, found)
+    if found.type == "cuda":
+        if found.index is not None:
             raise UsageError(
                 f"device {device!r} is one GPU, for {count} processes; use --device cuda, which "
                 f"gives each its own."
             )
-        kind = find_device(f"cuda:{local}")
-        torch.cuda.set_device(kind)
-    dist.init_process_group("nccl" if kind.type == "cuda" else "gloo")
-    try:
-        yield Processes(dist.get_rank(), count, kind)
-    finally:
-        dist.destroy_process_group()
+        found = find_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        torch.cuda.set_device(found)
+    if not dist.is_initialized():
+        dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
+        # A second training in this process needs the group again: processes that left one
+        # cannot reliably meet anew.
+        atexit.register(dist.destroy_process_group)
+    return Processes(dist.get_rank(), count, found)

@@ -25,7 +25,7 @@ from balenas_core.run import RESULT, RunDirectory, check_is_free
 from balenas_core.space import AnySpace
 from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._job import TRAINING, TrainingJob
-from balenas_timm.training._processes import Processes, processes
+from balenas_timm.training._processes import Processes, join
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.training._session import Session
 
@@ -84,11 +84,8 @@ class Training:
         """
         job = self.job
         try:
-            with (
-                cpu_threads(job.threads),
-                seeded(derive_seed(job.seed, "global")),
-                processes(job.device) as own,
-            ):
+            own = join(job.device)
+            with cpu_threads(job.threads), seeded(derive_seed(job.seed, "global")):
                 run = existing_run(job, resume, TRAINING) if own.is_first else None
                 try:
                     return self._run(run, own)
