@@ -4,6 +4,11 @@ Importing this package registers the networks of every installed search space:
 ``timm.create_model("balenas_darts", genotype="DARTS_V2", num_classes=10)``.
 """
 
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from balenas_timm._blueprint import (
     Blueprint as Blueprint,
     Normalized as Normalized,
@@ -25,4 +30,25 @@ from balenas_timm._weights import (
     save_weights as save_weights,
 )
 
+if TYPE_CHECKING:
+    from balenas_timm.training import (
+        Training as Training,
+        TrainingJob as TrainingJob,
+        TrainingRecipe as TrainingRecipe,
+        TrainingResult as TrainingResult,
+        train as train,
+        training_job as training_job,
+    )
+
+_TRAINING = frozenset(
+    {"Training", "TrainingJob", "TrainingRecipe", "TrainingResult", "train", "training_job"}
+)
+
 register_spaces()
+
+
+def __getattr__(name: str) -> Any:
+    # Training needs much of timm that models do without.
+    if name in _TRAINING:
+        return getattr(importlib.import_module(f"{__name__}.training"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
