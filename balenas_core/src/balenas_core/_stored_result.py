@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from balenas_core._output_errors import output_errors
-from balenas_core.architecture import Architecture, Cell, Edge
+from balenas_core.architecture import Architecture, Cell
 from balenas_core.benchmark import BenchmarkEntry
 from balenas_core.errors import OutputError
 from balenas_core.result import SearchResult
@@ -77,13 +77,8 @@ _REMEDY = {
 
 def _stored(data: dict[str, Any]) -> Parse:
     """Return a reader of text forms that knows the cells of the chosen architecture alone."""
-    graphs = {data["architecture"]: tuple(_cell(row) for row in data["cells"])}
+    graphs = {data["architecture"]: tuple(map(Cell.from_dict, data["cells"]))}
     return lambda text: StoredArchitecture(text, graphs.get(text, ()))
-
-
-def _cell(row: dict[str, Any]) -> Cell:
-    names = {key: tuple(row[key]) for key in ("inputs", "nodes", "outputs")}
-    return Cell(row["name"], **names, edges=tuple(Edge(**edge) for edge in row["edges"]))
 
 
 def _selection(data: dict[str, Any], parse: Parse) -> Selection:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,12 @@ class Cell:
     nodes: tuple[str, ...]
     outputs: tuple[str, ...]
     edges: tuple[Edge, ...]
+
+    @classmethod
+    def from_dict(cls, row: Mapping[str, Any]) -> Cell:
+        """Return the cell that ``dataclasses.asdict`` made plain data of."""
+        names = {key: tuple(row[key]) for key in ("inputs", "nodes", "outputs")}
+        return cls(row["name"], **names, edges=tuple(Edge(**edge) for edge in row["edges"]))
 
     @property
     def heading(self) -> str:

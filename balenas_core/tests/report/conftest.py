@@ -130,6 +130,15 @@ def result_of(seed: int) -> dict[str, Any]:
     }
     return {
         "architecture": texts[0],
+        "cells": [
+            {
+                "name": "toy",
+                "inputs": ["in"],
+                "nodes": ["out"],
+                "outputs": ["out"],
+                "edges": [{"source": "in", "target": "out", "operation": "conv"}],
+            }
+        ],
         "validation_accuracy": 61.5 + seed,
         "benchmark": [entry],
         "candidates": candidates,

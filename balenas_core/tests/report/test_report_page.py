@@ -7,6 +7,8 @@ import hashlib
 import itertools
 import json
 import re
+import subprocess
+import sys
 from html.parser import HTMLParser
 
 import altair as alt
@@ -73,6 +75,11 @@ class Page(HTMLParser):
         return rows
 
 
+def labels(page):
+    """Return what is said of elements to those who cannot see them."""
+    return [e["attributes"].get("aria-label", "") for e in page.elements]
+
+
 @pytest.fixture
 def page(registry):
     def page(*runs):
@@ -120,8 +127,8 @@ def test_stages_survivors_and_the_front_are_shown(page, write_run):
         ["train", "2", "1", "6", "9.0 s"],
     ]
     assert found.rows("Survivors of synflow")[1:] == [["1", "conv-conv"], ["2", "conv-skip"]]
-    labels = [e["attributes"].get("aria-label", "") for e in found.elements]
-    assert any(text.startswith("Rank against params. On the front: rank 1") for text in labels)
+    start = "Rank against params. On the front: rank 1"
+    assert any(text.startswith(start) for text in labels(found))
 
 
 def test_the_last_weights_are_a_table(page, write_run):
@@ -138,8 +145,7 @@ def test_a_training_from_scratch_is_shown(page, write_run):
     facts = dict(zip(found.texts("dt"), found.texts("dd"), strict=True))
     assert facts["Test accuracy"] == "93.25 % trained from scratch"
     assert (facts["preset"], facts["parameters"]) == ("quick", "12,345")
-    labels = [e["attributes"].get("aria-label", "") for e in found.elements]
-    assert "Accuracy. test accuracy: from 80 % to 90 %, epoch 2." in labels
+    assert "Accuracy. test accuracy: from 80 % to 90 %, epoch 2." in labels(found)
 
 
 @pytest.mark.parametrize(
@@ -173,12 +179,10 @@ def test_a_run_that_goes_on_is_shown_as_far_as_it_is(page, write_run):
 def test_a_run_of_an_old_version_is_shown_without_what_it_lacks(page, write_run):
     run = write_run("first")
     (run / "distribution.jsonl").unlink()
-    result = json.loads((run / "result.json").read_text())
-    for key in ("stages", "pareto", "kept"):
-        del result[key]
-    for candidate in result["candidates"]:
+    candidates = json.loads((run / "result.json").read_text())["candidates"]
+    for candidate in candidates:
         del candidate["costs"]
-    (run / "result.json").write_text(json.dumps(result))
+    _change(run, candidates=candidates, cells=None, stages=None, pareto=None, kept=None)
     found = page(run)
     assert any("this run kept none" in text for text in found.texts("p"))
     assert not any("damaged" in text for text in found.texts("p"))
@@ -191,12 +195,45 @@ def test_a_run_without_any_epoch_is_shown(page, write_run):
     assert any(text.startswith("No epoch is done") for text in found.texts("p"))
 
 
-def test_a_space_that_is_not_installed_is_mentioned(page, write_run):
-    found = page(write_run("first", config={"space": {"name": "elsewhere"}}))
-    told = [text for text in found.texts("p") if "its search space cannot be built" in text]
-    assert len(told) == 1
-    assert "no space called 'elsewhere'" in told[0]
+def _change(run, **changes):
+    result = json.loads((run / "result.json").read_text()) | changes
+    kept = {key: value for key, value in result.items() if value is not None}
+    (run / "result.json").write_text(json.dumps(kept))
+
+
+@pytest.mark.parametrize("has_cells", [True, False])
+def test_without_its_space_a_run_is_shown_with_what_it_keeps(page, write_run, has_cells):
+    run = write_run("first", config={"space": {"name": "elsewhere"}})
+    if not has_cells:
+        _change(run, cells=None)
+    found = page(run)
+    assert ("Drawing of the toy cell" in labels(found)) == has_cells
+    told = [text for text in found.texts("p") if "no space called 'elsewhere'" in text]
+    assert [text.partition(":")[0] for text in told] == [
+        *([] if has_cells else ["its cells cannot be drawn"]),
+        "no histogram",
+    ]
     assert "conv-conv" in found.texts("pre")
+
+
+def test_a_run_that_keeps_its_cells_and_has_no_benchmark_needs_no_torch(write_run):
+    run = write_run("first")
+    _change(run, benchmark=[])
+    code = "import sys; from pathlib import Path; from balenas_core.report import render_report; "
+    code += "page = render_report([Path(sys.argv[1])], is_static=True); "
+    code += "assert 'Drawing of the toy cell' in page; assert 'torch' not in sys.modules"
+    subprocess.run([sys.executable, "-c", code, str(run)], check=True)
+
+
+def test_further_selections_are_told_of(page, write_run):
+    run = write_run("first")
+    (run / "selections").mkdir()
+    result = json.loads((run / "result.json").read_text()) | {"architecture": "skip-skip"}
+    (run / "selections" / "naswot.json").write_text(json.dumps(result))
+    found = page(run)
+    rows = found.rows("Choices of other selectors")
+    assert rows[1:] == [["naswot", "61.50 %", "skip-skip"]]
+    assert len(found.rows("Candidates of naswot")) == 5
 
 
 FILES = ("status.json", "result.json", "environment.json", "metrics.jsonl", "distribution.jsonl")
@@ -398,7 +435,7 @@ def test_a_report_is_written_as_a_whole(registry, whole_run, tmp_path):
 
 @pytest.mark.parametrize("name", ["altair", "jinja2", "vl_convert"])
 def test_a_missing_package_is_named_with_the_extra(registry, whole_run, monkeypatch, name):
-    monkeypatch.setitem(__import__("sys").modules, name, None)
+    monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(UsageError, match=rf"a report needs {name}.*'balenas-core\[report\]'"):
         render_report([whole_run], registry=registry)
 

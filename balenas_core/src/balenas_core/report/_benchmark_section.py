@@ -54,7 +54,7 @@ def histograms(
 
 
 def _values(run: RunRecord, entry: Record) -> tuple[NDArray[np.float64], str] | None:
-    benchmark = None if run.space is None else run.space.benchmark()
+    benchmark = run.space().benchmark()
     if benchmark is None:
         return None
     metric = str(entry.get("metric"))

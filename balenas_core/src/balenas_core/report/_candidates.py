@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from balenas_core.report._charts import pareto_chart
-from balenas_core.report._numbers import as_number, count, duration, short
+from balenas_core.report._numbers import as_number, count, duration, percent, short
 from balenas_core.report._parts import Cell, Charts, Column, Details, Note, Part, Table
 from balenas_core.report._record import Record, RunRecord
 
@@ -32,7 +32,28 @@ def candidate_parts(run: RunRecord) -> Sequence[Part]:
     return [*parts, Charts(charts)] if charts else parts
 
 
-def candidate_table(candidates: Sequence[Record]) -> Table:
+def selection_parts(run: RunRecord) -> Sequence[Part]:
+    """Return what other selectors chose from the same search."""
+    if not run.selections:
+        return ()
+    columns = [Column("selection"), Column("inherited accuracy", True), Column("choice")]
+    rows = [
+        [
+            Cell(name),
+            Cell(percent(accuracy := as_number(made.get("validation_accuracy"))), accuracy),
+            Cell(str(made.get("architecture", "")), is_code=True),
+        ]
+        for name, made in run.selections.items()
+    ]
+    details = [
+        Details(f"Candidates of {name}", [candidate_table(made["candidates"][:_SHOWN], name)])
+        for name, made in run.selections.items()
+        if made.get("candidates")
+    ]
+    return [Table("Choices of other selectors", columns, rows), *details]
+
+
+def candidate_table(candidates: Sequence[Record], of: str = "") -> Table:
     """Return candidates with a column for every score and every cost."""
     scores = _keys(candidates, "scores")
     costs = _keys(candidates, "costs")
@@ -56,7 +77,13 @@ def candidate_table(candidates: Sequence[Record]) -> Table:
         Column("argmax"),
         Column("architecture"),
     ]
-    return Table("Candidates", columns, rows, sorted_by=0, marked=frozenset({0}))
+    return Table(
+        f"Candidates of {of}" if of else "Candidates",
+        columns,
+        rows,
+        sorted_by=0,
+        marked=frozenset({0}),
+    )
 
 
 def _told(candidates: Sequence[Record]) -> str:

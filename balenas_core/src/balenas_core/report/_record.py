@@ -7,18 +7,22 @@ import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from balenas_core._distribution_log import DistributionHistory, read_distribution
+from balenas_core.architecture import Cell
 from balenas_core.config import PluginSection
 from balenas_core.errors import BalenasError
 from balenas_core.hooks import LOAD_ERRORS
 from balenas_core.registry import Registry
 from balenas_core.report._numbers import as_number
 from balenas_core.run import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
-from balenas_core.runs import DONE, RunInfo, read_run
-from balenas_core.space import AnySpace
+from balenas_core.runs import DONE, RunInfo, read_run, read_selections
+
+if TYPE_CHECKING:
+    from balenas_core.space import AnySpace
 
 TRAINING = "training"
 """Folder in a run of what ``balenas train`` made of the choice."""
@@ -43,7 +47,9 @@ class RunRecord:
         environment: Versions and machine.
         training: What became of the choice when it was trained; empty if it was not.
         training_metrics: The record of every epoch of that.
-        space: The search space; None where its plugin is not here.
+        selections: Further selections by name, each as ``result.json``.
+        space: Builds the search space, once; raises where its plugin is not here. It imports
+            torch, which takes longer than the rest of a report.
         problems: What could not be read, as sentences.
     """
 
@@ -55,7 +61,8 @@ class RunRecord:
     environment: Record
     training: Record
     training_metrics: Sequence[Record]
-    space: AnySpace | None
+    selections: Mapping[str, Record]
+    space: Callable[[], AnySpace]
     problems: Sequence[str]
 
     @property
@@ -69,6 +76,14 @@ class RunRecord:
         last = self.metrics[-1] if self.metrics else {}
         found = (self.result or last).get("architecture")
         return None if found is None else str(found)
+
+    def cells(self) -> Sequence[Cell]:
+        """Return the cells of the architecture; those that are kept need no plugin."""
+        kept = self.result.get("cells")
+        if kept is not None:
+            return list(map(Cell.from_dict, kept))
+        drawn: Sequence[Cell] = self.space().parse(self.architecture or "").cells()
+        return drawn
 
     def series(self, name: str) -> list[tuple[int, float]]:
         """Return the epochs, from one, and the values of a metric where it is known."""
@@ -135,7 +150,8 @@ def _read(path: Path, name: str, registry: Registry) -> RunRecord:
         environment=_json(path / ENVIRONMENT, problems),
         training=_json(path / TRAINING / RESULT, problems, is_optional=True),
         training_metrics=_records(path / TRAINING / METRICS, problems),
-        space=_space(info, registry, problems),
+        selections=read_selections(path),
+        space=cache(partial(_space, info, registry)),
         problems=problems,
     )
 
@@ -170,15 +186,8 @@ def _records(path: Path, problems: list[str]) -> Sequence[Record]:
     return found
 
 
-def _space(info: RunInfo, registry: Registry, problems: list[str]) -> AnySpace | None:
-    section = info.config.get("space")
-    if section is None:
-        return None
-    return attempt(lambda: _built(section, registry), problems, "its search space cannot be built")
-
-
-def _built(section: Any, registry: Registry) -> AnySpace:
-    resolved = PluginSection.resolve("space", section, registry)
+def _space(info: RunInfo, registry: Registry) -> AnySpace:
+    resolved = PluginSection.resolve("space", info.config.get("space"), registry)
     space: AnySpace = registry.find("space", resolved.name).build(resolved.options)
     return space
 

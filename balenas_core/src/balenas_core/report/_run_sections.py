@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from balenas_core._distribution_log import DistributionHistory
 from balenas_core.drawing import draw_cell
 from balenas_core.report._benchmark_section import benchmark_parts
-from balenas_core.report._candidates import candidate_parts
+from balenas_core.report._candidates import candidate_parts, selection_parts
 from balenas_core.report._charts import band_chart, distribution_chart, line_chart
 from balenas_core.report._numbers import ABSENT, as_number, count, duration, percent, short
 from balenas_core.report._parts import (
@@ -55,6 +55,7 @@ def run_parts(run: RunRecord) -> list[Part]:
         ("Trained from scratch", _trained),
         ("Benchmark", benchmark_parts),
         ("Candidates", candidate_parts),
+        ("Further selections", selection_parts),
         ("Learning curves", _curves),
         ("Distribution", _distribution),
         ("How to reproduce", _reproduction),
@@ -124,13 +125,11 @@ def _architecture(run: RunRecord) -> Sequence[Part]:
     parts: list[Part] = []
     if not run.result:
         parts.append(Note("The argmax of the distribution after the last epoch; it is no choice."))
-    space = run.space
-    if space is not None:
-        problems: list[str] = []
-        cells = attempt(lambda: space.parse(text).cells(), problems, "it cannot be drawn")
-        parts += [Note(problem, is_warning=True) for problem in problems]
-        if cells:
-            parts.append(Drawings([(cell.heading, draw_cell(cell)) for cell in cells]))
+    problems: list[str] = []
+    cells = attempt(run.cells, problems, "its cells cannot be drawn")
+    parts += [Note(problem, is_warning=True) for problem in problems]
+    if cells:
+        parts.append(Drawings([(cell.heading, draw_cell(cell)) for cell in cells]))
     return [*parts, Code(text, "Text form of the architecture")]
 
 
