@@ -87,11 +87,38 @@ def test_an_impossible_value_is_refused_by_the_name_of_its_flag(call, tmp_path, 
     assert not (tmp_path / "runs").exists()
 
 
-@pytest.mark.parametrize("arguments", [["--epochs", "many"], ["--colour", "red"], ["a", "b"]])
-def test_what_is_no_option_is_a_usage_error(call, arguments):
+MALFORMED = {
+    "whole number": (["--epochs", "many"], "--epochs: must be a whole number (got 'many')"),
+    "number": (["--lr", "fast"], "--lr: must be a number (got 'fast')"),
+    "option": (["--zzz", "red"], "no such option: --zzz. See 'balenas search --help'."),
+    "argument": (
+        ["a", "b"],
+        "got unexpected extra argument(s) (b). See 'balenas search --help'.",
+    ),
+    "value": (["--seed"], "option '--seed' requires an argument."),
+}
+
+
+@pytest.mark.parametrize("what", MALFORMED)
+def test_what_the_command_does_not_understand_is_one_line(call, what):
+    arguments, message = MALFORMED[what]
     answer = call(*TOY, *arguments)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err == f"error: {message}\n"
+
+
+def test_an_unknown_command_suggests_a_close_one(call):
+    answer = call("serch")
     assert answer.code == 2
-    assert "Usage: balenas search" in answer.err
+    assert answer.err.startswith("error: no such command 'serch'. Did you mean 'search'")
+    assert answer.err.endswith("? See 'balenas --help'.\n")
+
+
+@pytest.mark.parametrize("command", [[], ["runs"]])
+def test_a_group_without_a_command_shows_its_help(call, command):
+    answer = call(*command)
+    assert answer.code == 2
+    assert "Usage: balenas" in answer.out + answer.err
 
 
 def test_all_problems_are_shown_at_once(call):

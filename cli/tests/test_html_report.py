@@ -47,7 +47,7 @@ def test_the_page_is_opened_when_asked_for(call, two, monkeypatch, is_shown):
 @pytest.mark.parametrize(
     ("arguments", "code", "message"),
     [
-        ((), 2, "Missing argument 'RUN'"),
+        ((), 2, "missing argument 'RUN'"),
         (("z",), 2, "z holds no run: there is no z/config.yaml"),
         (("a", "-o", "nowhere/page.html"), 1, "cannot write nowhere/page.html"),
     ],

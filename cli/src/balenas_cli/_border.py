@@ -9,13 +9,16 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
+
+import typer
 
 from balenas_cli import _warnings
 from balenas_core.errors import BalenasError
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
 _FAILED = 1
+_MALFORMED: Any = typer.BadParameter.__base__  # of every usage error; typer exports only this one
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
 
@@ -50,7 +53,11 @@ _BUG = (
 
 
 def run_guarded(command: Callable[[], object]) -> NoReturn:
-    """Run ``command`` and exit: 0 done, 1 failed, 2 invalid request, 128 + n by signal n."""
+    """Run ``command`` and exit: 0 done, 1 failed, 2 invalid request, 128 + n by signal n.
+
+    Args:
+        command: May return an exit code, raise ``SystemExit`` or any error.
+    """
     _warnings.install()
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows "?" where it cannot draw a line.
@@ -67,18 +74,36 @@ def run_guarded(command: Callable[[], object]) -> NoReturn:
 
 def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
     try:
-        command()
-    except SystemExit as exit_:  # typer's way out, also of usage errors
+        code = command()
+    except SystemExit as exit_:
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return _FAILED
+    except typer.Abort:
+        _say("aborted")
+        return _FAILED
+    except _MALFORMED as error:
+        return _explain(error)
     except Exception as error:
         if interrupts.received is not None and not _wants_tracebacks():
             return _FAILED
         return _report(error)
-    return 0
+    return code if isinstance(code, int) else 0  # as typer.Exit has it
+
+
+def _explain(error: Any) -> int:
+    """Say what typer does not understand in a command, in one line."""
+    message = error.format_message().strip()
+    if type(error).__name__ == "NoArgsIsHelpError":  # where rich is, it is on the screen by now
+        sys.stderr.write(message)
+    else:
+        end = "" if message[-1:] in ".?!" else "."
+        where = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
+        _say(f"error: {message[:1].lower()}{message[1:]}{end}{where}")
+    exit_code: int = error.exit_code
+    return exit_code
 
 
 def _report(error: Exception) -> int:

@@ -9,7 +9,10 @@ from __future__ import annotations
 import inspect
 from typing import Any
 
+import typer
 from typer.core import TyperCommand, TyperGroup
+
+from balenas_core.errors import UsageError
 
 
 class LazyCommand(TyperCommand):
@@ -44,8 +47,22 @@ def _skip_absent(param: Any) -> Any:
 
     def process_value(ctx: Any, value: Any) -> Any:
         if value is not None:
-            return convert(ctx, value)
+            try:
+                return convert(ctx, value)
+            except typer.BadParameter as error:
+                raise _unfit(param, value, error) from error
         return param.callback(ctx, param, None) if param.callback is not None else None
 
     param.process_value = process_value
     return param
+
+
+def _unfit(param: Any, value: object, error: typer.BadParameter) -> UsageError:
+    """Return the error as the configuration says it of values in a file."""
+    message = error.message
+    if "integer" in message:
+        message = f"must be a whole number (got {value!r})"
+    elif "number" in message or "float" in message:
+        message = f"must be a number (got {value!r})"
+    name = param.opts[0] if param.param_type_name == "option" else param.human_readable_name
+    return UsageError(f"{name}: {message}")

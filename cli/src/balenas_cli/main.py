@@ -74,4 +74,4 @@ def version() -> None:
 
 def main() -> None:
     """Run the command line and exit."""
-    run_guarded(lambda: app(prog_name="balenas"))
+    run_guarded(lambda: app(prog_name="balenas", standalone_mode=False))
