@@ -6,6 +6,11 @@ import json
 import numpy as np
 import pytest
 
+from balenas_core import default_registry
+from balenas_core.formula import fill_by_formula, formula_batch
+from balenas_core.space import Task
+from balenas_proxy_zerocost import zico
+
 TOY = ("score", "--space", "toy", "--proxy", "toy_params")
 
 
@@ -44,6 +49,37 @@ def test_a_file_is_gone_on_with(call, tmp_path):
     third = call(*TOY, "--all", "--output", "s.csv")
     assert third.code == 0
     assert "scored" not in third.err.replace("scored_as", "")
+
+
+def test_networks_together_score_as_they_do_one_by_one(call):
+    common = (
+        "score", "--space", "nb201", "--proxy", "naswot,params", "--random", "6",
+        "--init", "supernet", "--set", "space.channels=4", "--batch-size", "8",
+        "--dtype", "float64", "--json",
+    )  # fmt: skip
+    alone, together = (json.loads(call(*common, *more).out) for more in ((), ("--together", "3")))
+    assert [row["architecture"] for row in alone] == [row["architecture"] for row in together]
+    for one, other in zip(alone, together, strict=True):
+        assert one["params"] == other["params"]
+        assert one["naswot"] == pytest.approx(other["naswot"])
+
+
+def test_zico_compares_the_batches_of_the_formula(call):
+    text = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+    answer = call(
+        "score", text, "--space", "nb201", "--proxy", "zico", "--init", "formula", "--json",
+        "--set", "space.channels=4", "--batch-size", "4", "--batches", "2", "--input", "3x8x8",
+    )  # fmt: skip
+    space = build("nb201", channels=4)
+    network = space.network(space.parse(text), Task((3, 8, 8), 10)).double()
+    fill_by_formula(network, space.formula_labels(network))
+    expected = zico(network, [formula_batch(4, (3, 8, 8), 10, index=k) for k in (0, 1)])
+    assert json.loads(answer.out)[0]["zico"] == pytest.approx(expected, rel=1e-9)
+
+
+def build(name, **options):
+    plugin = default_registry().find("space", name).load()
+    return plugin.load_implementation()(plugin.options(**options))
 
 
 def test_random_architectures_depend_on_the_seed_alone(call):
@@ -88,13 +124,18 @@ def test_jobs_give_the_same_file(call, tmp_path):
             "--all: space 'darts' has 1,076,746,950,455,072,400 architectures; take a part with",
         ),
         ((*TOY, "--random", "10"), "found only 9 different architectures"),
-        ((*TOY, "--all", "--init", "fomula"), "--init must be default or formula; got 'fomula'"),
+        (
+            (*TOY, "--all", "--init", "fomula"),
+            "--init must be default, formula, supernet; got 'fomula'",
+        ),
         ((*TOY, "--all", "--dtype", "half"), "--dtype must be float32 or float64; got 'half'"),
         ((*TOY, "--all", "--init", "formula", "--input", "3x8"), "--input must be CxHxW"),
         ((*TOY, "--all", "--set", "x.y=1"), "nothing called 'x' here"),
         ((*TOY, "--all", "--set", "y"), "expected KEY=VALUE"),
         ((*TOY, "--all", "--output", "a.xls"), "must end in .csv, .json, .parquet; got .xls"),
         ((*TOY, "--all", "--input", "1x8x8"), "--input is for images by formula"),
+        ((*TOY, "--all", "--batches", "2"), "--batches is for images by formula"),
+        ((*TOY, "--all", "--together", "4"), "set the initialisation to supernet (got default)"),
         ((*TOY, "--all", "--classes", "3"), "those of 'digits' have their own"),
         ((*TOY, "--all", "--data", "formula", "--data-root", "x"), "are in no file"),
         ((*TOY, "--all", "--data-root", "x"), "--data-root: dataset 'digits' is in no file"),

@@ -83,8 +83,9 @@ def score(
         typer.Option(
             "--init",
             metavar="WAY",
-            help="default: as the space initialises, by --seed; formula: weights by an integer "
-            "hash, the same everywhere, to compare with other implementations.",
+            help="default: as the space initialises, by --seed; supernet: one supernet's fresh "
+            "weights for all, as --together needs; formula: weights by an integer hash, the same "
+            "everywhere, to compare with other implementations.",
             rich_help_panel=_HOW,
         ),
     ] = "default",
@@ -118,6 +119,16 @@ def score(
             "--batch-size", metavar="N", min=1, help="Images in the batch.", rich_help_panel=_HOW
         ),
     ] = 64,
+    batches: Annotated[
+        int | None,
+        typer.Option(
+            "--batches",
+            metavar="N",
+            min=1,
+            help="Batches of images by formula put together, such as zico's two; 1 by default.",
+            rich_help_panel=_HOW,
+        ),
+    ] = None,
     input_shape: Annotated[
         str | None,
         typer.Option(
@@ -166,6 +177,16 @@ def score(
             rich_help_panel=_WORK,
         ),
     ] = "auto",
+    together: Annotated[
+        int,
+        typer.Option(
+            "--together",
+            metavar="N",
+            min=1,
+            help="Networks run as one program, with --init supernet, where the space can.",
+            rich_help_panel=_WORK,
+        ),
+    ] = 1,
     jobs: Annotated[
         int,
         typer.Option(
@@ -218,10 +239,12 @@ def score(
             data=data,
             data_root=data_root,
             batch_size=batch_size,
+            batches=batches,
             input_shape=input_shape,
             classes=classes,
             dtype=dtype,
             device=device,
+            together=together,
             settings=set_ or [],
         )
         from balenas_cli._score_run import run

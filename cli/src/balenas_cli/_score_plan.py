@@ -65,10 +65,12 @@ def plan(
     data: str | None,
     data_root: str | None,
     batch_size: int,
+    batches: int | None,
     input_shape: str | None,
     classes: int | None,
     dtype: str | None,
     device: str,
+    together: int,
     settings: Sequence[str],
 ) -> Plan:
     """Build space, proxies, images and the list of architectures.
@@ -77,9 +79,7 @@ def plan(
         UsageError: Something is missing or cannot be read; the message says what to type.
         PluginLoadError: A plugin cannot be loaded.
     """
-    if init not in get_args(Init):
-        raise UsageError(f"--init must be default or formula; got {init!r}.")
-    by_formula: Init = "formula" if init == "formula" else "default"
+    way = _init(init)
     names = _names(proxies)
     if not space:
         raise UsageError(f"name the search space with --space. {_installed('space')}")
@@ -90,11 +90,14 @@ def plan(
     sections = {
         name: PluginSection.resolve("proxy", {"name": name, **options[name]}) for name in names
     }
-    kind, place = _dtype(dtype, by_formula), find_device(device)
-    source = _source(data, by_formula)
-    _refuse_ignored(source, {"--input": input_shape, "--classes": classes}, data_root)
+    kind, place = _dtype(dtype, way), find_device(device)
+    source = _source(data, way)
+    of_formula = {"--input": input_shape, "--classes": classes, "--batches": batches}
+    _refuse_ignored(source, of_formula, data_root)
     batch, task, facts = (
-        _formula_images(batch_size, _shape(input_shape or _SHAPE), classes or _CLASSES)
+        _formula_images(
+            batch_size, batches or 1, _shape(input_shape or _SHAPE), classes or _CLASSES
+        )
         if source == FORMULA
         else _dataset_images(source, data_root, options["data"], batch_size, seed)
     )
@@ -108,10 +111,10 @@ def plan(
     )
     if not chosen:
         raise UsageError("nothing to score; give architectures, --random N, --file FILE or --all.")
-    is_deduped = (every or random is not None) and init != "formula" if dedupe is None else dedupe
+    is_deduped = (every or random is not None) and way != "formula" if dedupe is None else dedupe
     found: dict[str, Proxy] = {name: _build("proxy", s) for name, s in sections.items()}
     placed = Batch(batch.images.to(place, kind), batch.labels.to(place))
-    job = ScoringJob(built, task, found, placed, by_formula, seed, kind)
+    job = ScoringJob(built, task, found, placed, way, seed, kind, together)
     text = _fingerprint(
         {
             "space": section.model_dump(mode="json"),
@@ -125,6 +128,14 @@ def plan(
         }
     )
     return Plan(job, chosen, is_deduped, text)
+
+
+def _init(name: str) -> Init:
+    for way in get_args(Init):
+        if name == way:
+            chosen: Init = way
+            return chosen
+    raise UsageError(f"--init must be {', '.join(get_args(Init))}; got {name!r}.")
 
 
 def _names(proxies: str | None) -> list[str]:
@@ -203,9 +214,13 @@ def _shape(text: str) -> tuple[int, int, int]:
 _Images = tuple[Batch, Task, dict[str, Any]]
 
 
-def _formula_images(batch_size: int, shape: tuple[int, int, int], classes: int) -> _Images:
-    facts = {"name": FORMULA, "shape": list(shape), "classes": classes}
-    return formula_batch(batch_size, shape, classes), Task(shape, classes), facts
+def _formula_images(
+    batch_size: int, batches: int, shape: tuple[int, int, int], classes: int
+) -> _Images:
+    facts = {"name": FORMULA, "shape": list(shape), "classes": classes, "batches": batches}
+    parts = [formula_batch(batch_size, shape, classes, index=k) for k in range(batches)]
+    images, labels = (torch.cat([getattr(b, n) for b in parts]) for n in ("images", "labels"))
+    return Batch(images, labels), Task(shape, classes), facts
 
 
 def _dataset_images(
