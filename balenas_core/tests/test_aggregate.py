@@ -49,9 +49,9 @@ def test_equal_weights_are_the_mean(columns):
 
 def test_a_weight_of_zero_leaves_a_proxy_out():
     columns = {"a": [1.0, 2.0, 3.0], "b": [9.0, 1.0, 5.0]}
-    alone = combined({"a": columns["a"]})
+    alone = combined({"a": columns["a"]}, "mean_rank")
     assert combined(columns, "weighted", {"b": 0.0}) == alone
-    assert combined(columns, "weighted", {"a": 1.0, "b": 1.0}) == combined(columns)
+    assert combined(columns, "weighted", {"a": 1.0, "b": 1.0}) == combined(columns, "mean_rank")
 
 
 @given(SCORES, st.sampled_from(["mean_rank", "log_rank", "weighted"]))

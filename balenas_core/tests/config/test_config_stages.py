@@ -109,7 +109,7 @@ def test_the_dump_of_a_stage_has_no_pool_of_its_own(registry):
         ({"name": "synflow > random", "survivers": [1]}, "selector.survivers: unknown key. Did"),
         (
             {"name": "synflow+naswot > params", "weights": {"naswot": 1}},
-            "selector.weights: needs aggregate: weighted (got mean_rank)",
+            "selector.weights: needs aggregate: weighted (got log_rank)",
         ),
     ],
 )

@@ -53,9 +53,9 @@ def correlate(
         typer.Option(
             "--aggregate",
             metavar="WAY",
-            help="How combinations add up: mean_rank or log_rank (AZ-NAS's).",
+            help="How combinations add up: log_rank (AZ-NAS's) or mean_rank.",
         ),
-    ] = "mean_rank",
+    ] = "log_rank",
     bootstrap: Annotated[
         int,
         typer.Option(

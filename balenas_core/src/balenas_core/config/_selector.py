@@ -42,9 +42,9 @@ class RankingOptions(PoolOptions):
     """Options of a selection by proxies, such as ``synflow`` or ``synflow+naswot``."""
 
     aggregate: Literal["mean_rank", "log_rank", "weighted"] = Field(
-        default="mean_rank",
-        description="How several proxies become one order: by the mean of the ranks, by AZ-NAS's "
-        "sum of log(rank / n), or by the mean of the ranks weighted by 'weights'.",
+        default="log_rank",
+        description="How several proxies become one order: by AZ-NAS's sum of log(rank / n), by "
+        "the mean of the ranks, or by the mean of the ranks weighted by 'weights'.",
     )
     weights: Mapping[str, Annotated[float, Field(ge=0, strict=True)]] = Field(
         default_factory=dict,

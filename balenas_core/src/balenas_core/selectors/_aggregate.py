@@ -67,14 +67,14 @@ def log_rank_sums(columns: Sequence[Sequence[float]]) -> list[float]:
 
 def combined(
     columns: Mapping[str, Sequence[float]],
-    aggregate: Aggregate = "mean_rank",
+    aggregate: Aggregate = "log_rank",
     weights: Mapping[str, float] | None = None,
 ) -> list[float]:
     """Return one value for each row, larger is better.
 
     Args:
         columns: Scores by proxy, larger is better.
-        aggregate: ``mean_rank``, ``log_rank`` or ``weighted`` (mean of ranks by weight).
+        aggregate: ``log_rank``, ``mean_rank`` or ``weighted`` (mean of ranks by weight).
         weights: Weight by proxy for ``weighted``; 1 for those left out.
     """
     values = list(columns.values())

@@ -40,7 +40,7 @@ class RankingSelector(PoolSelector):
         proxies: Mapping[str, Proxy],
         pool: PoolOptions | None = None,
         *,
-        aggregate: Aggregate = "mean_rank",
+        aggregate: Aggregate = "log_rank",
         weights: Mapping[str, float] | None = None,
     ) -> None:
         self._proxies = dict(proxies)
