@@ -46,6 +46,10 @@ _STATES = {
     INTERRUPTED: "This run was interrupted before it had chosen an architecture.",
     FAILED: "This run failed.",
 }
+_GO_ON = {
+    INTERRUPTED: "Go on with it where it lies:",
+    FAILED: "Once what it failed on is mended, go on with it where it lies:",
+}
 
 
 def run_parts(run: RunRecord) -> list[Part]:
@@ -273,9 +277,9 @@ def _last_change(metrics: Sequence[Record]) -> int | None:
 def _reproduction(run: RunRecord) -> Sequence[Part]:
     seed = run.info.setting("seed")
     parts: list[Part] = []
-    if run.info.status in (INTERRUPTED, FAILED):
+    if run.info.status in _GO_ON:
         parts += [
-            Note("Go on with it where it lies:"),
+            Note(_GO_ON[run.info.status]),
             Code(shlex.join(["balenas", "resume", str(run.info.path)]), "Command to go on"),
         ]
     versions = run.environment.get("versions")
