@@ -15,8 +15,8 @@ class StagedSelector(PoolSelector):
     """Ranks the pool by the first stage, its best by the second, and so on.
 
     Who comes further ranks better; among those who left at the same stage, its order counts.
-    Proxies order a space well and its top badly, so that a short list by proxies followed by
-    trained accuracy costs little and chooses better than either alone.
+    Proxies order a space well and its top badly; how much later stages choose better depends on
+    what they may cost.
 
     Args:
         stages: Selector by its part of the expression.
