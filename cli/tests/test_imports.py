@@ -48,6 +48,7 @@ HELP = [
     "runs compare --help",
     "runs prune --help",
     "report --help",
+    "train --help",
     "bench --help",
     "bench list --help",
     "bench info --help",
