@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import re
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import pytest
 
@@ -227,3 +231,19 @@ def test_a_result_is_numbers_with_those_of_the_benchmark(registry):
         "benchmark/cifar10/accuracy/rank": 11.0,
         "benchmark/cifar10/accuracy/percentile": 90.0,
     }
+
+
+def test_the_tracker_that_the_documentation_writes_works(registry, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "trackers.md").read_text()
+    (code,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    module = ModuleType("acme_lines")
+    module.Options = SimpleNamespace
+    monkeypatch.setitem(sys.modules, "acme_lines", module)
+    exec(code, names := {})
+    options = SimpleNamespace(path=tmp_path / "lines.txt", every_steps=0)
+    registry.add("lines", toy_plugin("tracker", lambda: names["make_tracker"](options)))
+    result = search(registry, trackers=["lines"]).run()
+    lines = (tmp_path / "lines.txt").read_text().splitlines()
+    assert f"4 epoch/train_loss {result.metrics[0]['train_loss']}" in lines
+    assert f"8 chosen {result.architecture}" in lines
+    assert lines[-1] == "8 finished"

@@ -42,7 +42,7 @@ def test_a_tracker_is_not_named_twice(call):
 def test_the_trackers_of_a_run_that_goes_on_may_change(call):
     answer = call(*TOY, "--output", "run", "--set", "optimizer.explode_at=3")
     assert answer.code == 1
-    answer = call("resume", "run", "--quiet", "--set", "trackers=[toy_diary]")
+    answer = call("resume", "run", "--quiet", "--tracker", "toy_diary")
     assert answer.code == 1  # from the same state it diverges again
     events = Path("diary.txt").read_text().split()
     assert (events[0], events[-1]) == ("SearchStarted", "SearchFailed")

@@ -22,6 +22,7 @@ def resume(
         ),
     ],
     selector: options.Selector = None,
+    tracker: options.Trackers = None,
     device: options.Device = None,
     threads: options.Threads = None,
     set_: options.Set = None,
@@ -45,6 +46,12 @@ def resume(
     if info.status == DONE and selector is None and not set_:
         print_stored(info, json=json)
         return
-    parameters = {"selector": selector, "device": device, "threads": threads, "output": str(path)}
+    parameters = {
+        "selector": selector,
+        "tracker": tracker,
+        "device": device,
+        "threads": threads,
+        "output": str(path),
+    }
     config = resolve(path / CONFIG, parameters=parameters, overrides=set_)
     execute(config, resume="must", quiet=quiet, json=json)
