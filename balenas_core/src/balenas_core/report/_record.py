@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 TRAINING = "training"
 """Folder in a run of what ``balenas train`` made of the choice."""
 
-DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError)
+DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading well-formed JSON of another form ends in."""
 
 Record = Mapping[str, Any]
