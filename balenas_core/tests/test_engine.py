@@ -131,6 +131,7 @@ def test_a_run_directory_holds_what_was_asked_and_what_was_found(registry, make,
     assert files == {
         "checkpoints",
         "config.yaml",
+        "distribution.jsonl",
         "environment.json",
         "metrics.jsonl",
         "result.json",
