@@ -64,6 +64,28 @@ def test_networks_together_score_as_they_do_one_by_one(call):
         assert one["naswot"] == pytest.approx(other["naswot"])
 
 
+def test_shrunk_images_have_a_quarter_of_the_pixels(call):
+    text = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
+    common = ("score", text, "--space", "nb201", "--proxy", "flops", "--data", "digits", "--json")
+    more = ("--set", "space.channels=4")
+    whole, shrunk = (
+        json.loads(call(*common, *more, *flags).out)[0]["flops"]
+        for flags in ((), ("--shrink", "2"))
+    )
+    classifier = 16 * 10 + 10
+    assert whole - classifier == 4 * (shrunk - classifier)
+
+
+@pytest.mark.parametrize(
+    ("data", "factor", "message"),
+    [("digits", "9", "--shrink 9 leaves nothing of 8x8"), ("formula", "2", "set it with --input")],
+)
+def test_images_that_cannot_shrink_are_refused(call, data, factor, message):
+    answer = call(*TOY, "conv-conv", "--data", data, "--shrink", factor)
+    assert answer.code == 2
+    assert message in " ".join(answer.err.split())
+
+
 def test_zico_compares_the_batches_of_the_formula(call):
     text = "|nor_conv_3x3~0|+|skip_connect~0|none~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
     answer = call(

@@ -119,6 +119,16 @@ def score(
             "--batch-size", metavar="N", min=1, help="Images in the batch.", rich_help_panel=_HOW
         ),
     ] = 64,
+    shrink: Annotated[
+        int,
+        typer.Option(
+            "--shrink",
+            metavar="N",
+            min=1,
+            help="Average blocks of NxN pixels: smaller images, faster scores.",
+            rich_help_panel=_HOW,
+        ),
+    ] = 1,
     batches: Annotated[
         int | None,
         typer.Option(
@@ -240,6 +250,7 @@ def score(
             data_root=data_root,
             batch_size=batch_size,
             batches=batches,
+            shrink=shrink,
             input_shape=input_shape,
             classes=classes,
             dtype=dtype,

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import torch
+from torch.nn.functional import avg_pool2d
 
 from balenas_cli._data_place import place_option
 from balenas_cli._typed import as_typed
@@ -66,6 +67,7 @@ def plan(
     data_root: str | None,
     batch_size: int,
     batches: int | None,
+    shrink: int,
     input_shape: str | None,
     classes: int | None,
     dtype: str | None,
@@ -93,13 +95,13 @@ def plan(
     kind, place = _dtype(dtype, way), find_device(device)
     source = _source(data, way)
     of_formula = {"--input": input_shape, "--classes": classes, "--batches": batches}
-    _refuse_ignored(source, of_formula, data_root)
+    _refuse_ignored(source, of_formula, data_root, shrink)
     batch, task, facts = (
         _formula_images(
             batch_size, batches or 1, _shape(input_shape or _SHAPE), classes or _CLASSES
         )
         if source == FORMULA
-        else _dataset_images(source, data_root, options["data"], batch_size, seed)
+        else _dataset_images(source, data_root, options["data"], batch_size, shrink, seed)
     )
     chosen = _unique(
         [
@@ -191,10 +193,14 @@ def _source(data: str | None, init: Init) -> str:
     return data or (FORMULA if init == "formula" else "digits")
 
 
-def _refuse_ignored(source: str, of_formula: Mapping[str, Any], root: str | None) -> None:
+def _refuse_ignored(
+    source: str, of_formula: Mapping[str, Any], root: str | None, shrink: int
+) -> None:
     if source == FORMULA:
         if root is not None:
             raise UsageError("--data-root: images by formula are in no file; leave it out.")
+        if shrink > 1:
+            raise UsageError("--shrink: images by formula take any size; set it with --input.")
         return
     for flag, value in of_formula.items():
         if value is not None:
@@ -224,7 +230,12 @@ def _formula_images(
 
 
 def _dataset_images(
-    name: str, root: str | None, options: Mapping[str, Any], batch_size: int, seed: int
+    name: str,
+    root: str | None,
+    options: Mapping[str, Any],
+    batch_size: int,
+    shrink: int,
+    seed: int,
 ) -> _Images:
     given = {"name": name, **options, **({} if root is None else {place_option(name): root})}
     with as_typed({"dataset": "--data"}):
@@ -239,7 +250,14 @@ def _dataset_images(
     facts = {k: v for k, v in section.model_dump(mode="json").items() if k != "root"}
     if "path" in facts:
         facts["path"] = Path(facts["path"]).name
-    return batch, Task(dataset.input_shape, dataset.num_classes), facts
+    channels, height, width = dataset.input_shape
+    if height < shrink or width < shrink:
+        raise UsageError(f"--shrink {shrink} leaves nothing of {height}x{width} pixels.")
+    if shrink > 1:
+        facts["shrink"] = shrink
+        batch = Batch(avg_pool2d(batch.images, shrink), batch.labels)
+    shape = channels, height // shrink, width // shrink
+    return batch, Task(shape, dataset.num_classes), facts
 
 
 def _given(space: AnySpace, texts: Sequence[str]) -> Iterator[Architecture]:
