@@ -49,6 +49,7 @@ HELP = [
     "runs prune --help",
     "report --help",
     "train --help",
+    "export --help",
     "bench --help",
     "bench list --help",
     "bench info --help",

@@ -51,9 +51,9 @@ def build(text: str, space: str, settings: Sequence[str], *, shape: str, classes
         UsageError: A setting or the shape cannot be read, or the network cannot take such
             images.
     """
-    task = Task(_shape(shape), classes)
+    task = Task(shape_of(shape), classes)
     with as_typed({"space": "--space"}):
-        section = PluginSection.resolve("space", {"name": space, **_options(settings)})
+        section = PluginSection.resolve("space", {"name": space, **options_of(settings)})
     # What a plugin or a library prints is no result.
     with contextlib.redirect_stdout(sys.stderr):
         built: AnySpace = default_registry().find("space", section.name).build(section.options)
@@ -100,14 +100,24 @@ def write_svg(path: Path, image: str) -> None:
         ) from error
 
 
-def _shape(text: str) -> tuple[int, int, int]:
+def shape_of(text: str) -> tuple[int, int, int]:
+    """Return channels, height and width of ``CxHxW``.
+
+    Raises:
+        UsageError: The text is none.
+    """
     match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text.strip())
     if match is None:
         raise UsageError(f"--input {text}: expected channels, height and width, such as 3x32x32.")
     return int(match[1]), int(match[2]), int(match[3])
 
 
-def _options(settings: Sequence[str]) -> dict[str, Any]:
+def options_of(settings: Sequence[str]) -> dict[str, Any]:
+    """Return the options of a space, given as ``KEY=VALUE`` with the value in YAML.
+
+    Raises:
+        UsageError: One of them is something else.
+    """
     options: dict[str, Any] = {}
     for setting in settings:
         key, equals, value = setting.partition("=")

@@ -12,6 +12,7 @@ from balenas_cli import (
     _correlate,
     _describe,
     _doctor,
+    _export,
     _html_report,
     _plugins,
     _resume,
@@ -35,6 +36,7 @@ app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_select.select)
 app.command(cls=LazyCommand, rich_help_panel="Search")(_train.train)
+app.command(cls=LazyCommand, rich_help_panel="Search")(_export.export)
 app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
 app.command(cls=LazyCommand, rich_help_panel="Search")(_html_report.report)
 app.add_typer(_config.app, name="config", rich_help_panel="Search")

@@ -14,6 +14,7 @@ from balenas_timm._blueprint import (
     Normalized as Normalized,
     known_of as known_of,
 )
+from balenas_timm._create import full_sized as full_sized
 from balenas_timm._entrypoints import (
     model_name as model_name,
     register_spaces as register_spaces,

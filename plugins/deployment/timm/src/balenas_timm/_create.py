@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -71,7 +72,8 @@ def create_found(
         PluginError: The space cannot be loaded.
     """
     builder = {name: keywords.pop(name) for name in _BUILDER & keywords.keys()}
-    section = _section(variant, space_name, keywords)
+    _check_keywords(variant, space_name, keywords)
+    section = full_sized(space_name, keywords)
     source = resolve_pretrained_cfg(variant, pretrained_cfg, pretrained_cfg_overlay)
     if in_chans is None:
         in_chans = source.input_size[0]
@@ -107,10 +109,21 @@ _BUILDER = {"cache_dir", "pretrained_model_args", "pretrained_strict"}
 """Keywords that are for timm's builder, not for the space."""
 
 
-def _section(variant: str, space: str, options: dict[str, Any]) -> PluginSection:
-    """Return the validated options, with those that are not given as in the paper's networks."""
-    registry = default_registry()
-    model = registry.find("space", space).load().options
+def full_sized(space: str, options: Mapping[str, Any]) -> PluginSection:
+    """Return a search space with options; without one, it is as in the paper's networks.
+
+    Raises:
+        ConfigError: An option is invalid.
+        PluginError: The space cannot be loaded.
+    """
+    model = default_registry().find("space", space).load().options
+    full_size = {} if model is None else model.full_size
+    return PluginSection.resolve("space", {"name": space, **full_size, **options})
+
+
+def _check_keywords(variant: str, space: str, options: Mapping[str, Any]) -> None:
+    """Raise what Python raises, and timm's users expect, where a keyword is unknown."""
+    model = default_registry().find("space", space).load().options
     known = {} if model is None else model.model_fields
     for name in options:
         if name not in known:
@@ -118,8 +131,6 @@ def _section(variant: str, space: str, options: dict[str, Any]) -> PluginSection
                 f"{variant} has no keyword {name!r}.{did_you_mean(name, known)} Options of its "
                 f"search space: {', '.join(known) or 'none'}."
             )
-    full_size = {} if model is None else model.full_size
-    return PluginSection.resolve("space", {"name": space, **full_size, **options}, registry)
 
 
 def _network(

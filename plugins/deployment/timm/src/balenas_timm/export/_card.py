@@ -1,0 +1,213 @@
+"""The model card: what a network is, how to use it, where it comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import yaml
+
+from balenas_core.description import describe_network
+from balenas_timm._blueprint import Blueprint
+from balenas_timm._entrypoints import model_name
+from balenas_timm.export._source import Source
+
+CARD = "README.md"
+
+_FRONT = """---
+library_name: timm
+pipeline_tag: image-classification
+tags:
+- image-classification
+- neural-architecture-search
+- balenas
+---
+"""
+_MOST_CLASSES = 100
+_KNOWN = frozenset({"architecture", "space"})
+"""Facts of a training that the card states elsewhere."""
+
+_USE = {
+    "onnx": """```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+(logits,) = session.run(["logits"], {{"images": images}})  # float32, any batch x {shape}
+```""",
+    "torch-export": """```python
+import torch
+
+network = torch.export.load("model.pt2").module()
+logits = network(images)  # any batch x {shape}
+```""",
+    "safetensors": """```python
+import balenas_timm
+
+model = balenas_timm.load("model.safetensors")
+logits = model(images)  # any batch x {shape}
+```""",
+    "timm": """```python
+import balenas_timm  # registers the model
+import timm
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+logits = model(images)  # any batch x {shape}
+backbone = timm.create_model("local-dir:.", pretrained=True, features_only=True)
+```""",
+}
+
+
+def model_card(source: Source, format: str, difference: float, *, is_normalizing: bool) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        source: The network.
+        format: How it is stored.
+        difference: Largest difference of its logits from PyTorch's, on random images.
+        is_normalizing: Whether it normalises images itself.
+    """
+    blueprint = source.blueprint
+    parts = [
+        _FRONT,
+        f"# {model_name(blueprint.space.name)}\n",
+        "An image classifier whose architecture was found by neural architecture search.\n",
+        *(f"> **Note:** {warning}\n" for warning in source.warnings),
+        _facts(source, difference),
+        "## Use\n",
+        _USE[format].format(shape=_shape(blueprint)) + "\n",
+        _input(blueprint, is_normalizing=is_normalizing),
+        *_classes(blueprint),
+        "## Architecture\n",
+        _architecture(blueprint),
+        *_origin(blueprint.provenance),
+    ]
+    return "\n".join(parts)
+
+
+def _facts(source: Source, difference: float) -> str:
+    blueprint = source.blueprint
+    described = describe_network(source.network, blueprint.input_shape)
+    rows = {
+        "search space": f"`{blueprint.space.name}`",
+        "parameters": f"{described.parameters:,}",
+        "multiply-adds": f"{described.multiply_adds:,}",
+        "images": _shape(blueprint),
+        "classes": str(blueprint.num_classes),
+        "weights": source.weights,
+        **_test_accuracy(blueprint.provenance),
+        "largest difference from PyTorch": f"{difference:.1e}",
+    }
+    return _table(("", ""), rows.items())
+
+
+def _test_accuracy(provenance: Mapping[str, Any]) -> dict[str, str]:
+    training = provenance.get("training", {})
+    if "test_accuracy" not in training:
+        return {}
+    images = "held-out training" if training.get("is_held_out") else "test"
+    value = f"{training['test_accuracy']:.2f} % of {training['test_images']:,} {images} images"
+    return {"test accuracy": value}
+
+
+def _shape(blueprint: Blueprint) -> str:
+    return " x ".join(map(str, blueprint.input_shape))
+
+
+def _input(blueprint: Blueprint, *, is_normalizing: bool) -> str:
+    normalization = blueprint.normalization
+    if normalization is None:
+        how = "How the images have to be normalised is not known."
+    elif is_normalizing:
+        how = "It takes RGB or grey values in 0..1 and normalises them itself."
+    else:
+        how = (
+            "Images are normalised first: `(x - mean) / std` for values `x` in 0..1, by channel, "
+            f"with mean {_numbers(normalization.mean)} and std {_numbers(normalization.std)}."
+        )
+    return f"{how} The network was built for images of {_shape(blueprint)}.\n"
+
+
+def _numbers(values: tuple[float, ...]) -> str:
+    return "(" + ", ".join(f"{value:.6g}" for value in values) + ")"
+
+
+def _classes(blueprint: Blueprint) -> Iterator[str]:
+    names = blueprint.class_names
+    if names is not None and len(names) <= _MOST_CLASSES:
+        yield "Classes, in order: " + ", ".join(f"`{name}`" for name in names) + ".\n"
+
+
+def _architecture(blueprint: Blueprint) -> str:
+    architecture = blueprint.build_space().parse(blueprint.architecture)
+    drawn = "\n\n".join(cell.to_text() for cell in architecture.cells())
+    options = yaml.safe_dump(blueprint.space.model_dump(mode="json"), sort_keys=False)
+    return (
+        f"```text\n{blueprint.architecture}\n\n{drawn}\n```\n\n"
+        f"Options of the search space:\n\n```yaml\n{options}```\n"
+    )
+
+
+def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
+    search, training = provenance.get("search"), provenance.get("training")
+    recipe = provenance.get("recipe")
+    if search is not None:
+        yield "## Search\n"
+        yield from _search(search)
+    if training is not None:
+        yield "## Training\n"
+        rows = ((k.replace("_", " "), _plain(v)) for k, v in training.items() if k not in _KNOWN)
+        yield _table(("", ""), rows)
+    if search is not None:
+        yield "## Reproduce\n"
+        yield from _reproduction(search, recipe)
+
+
+def _search(search: Mapping[str, Any]) -> Iterator[str]:
+    config = search["config"]
+    accuracy = search["inherited_accuracy"]
+    rows = {
+        **{key: config[key]["name"] for key in ("optimizer", "distribution", "selector", "data")},
+        "epochs": config["training"]["epochs"],
+        "seed": config["seed"],
+        "date": search["created"],
+        "candidates": search["candidates"],
+        **{f"score: {name}": score for name, score in search["scores"].items()},
+        "accuracy with inherited weights": None if accuracy is None else f"{accuracy:.2f} %",
+    }
+    yield _table(("", ""), ((key, _plain(value)) for key, value in rows.items()))
+    if search["benchmark"]:
+        columns = ("dataset", "metric", "value", "best", "regret", "rank")
+        entries = ([_plain(entry.get(name)) for name in columns] for entry in search["benchmark"])
+        yield _table(columns, entries)
+    if search["versions"]:
+        versions = (f"{name} {version}" for name, version in search["versions"].items())
+        yield "Versions: " + ", ".join(versions) + ".\n"
+
+
+def _reproduction(search: Mapping[str, Any], recipe: Mapping[str, Any] | None) -> Iterator[str]:
+    yield from _file("config.yaml", search["config"])
+    commands = ["balenas search config.yaml --output runs/again"]
+    if recipe is not None:
+        yield from _file("recipe.yaml", recipe)
+        commands.append("balenas train runs/again --config recipe.yaml")
+    yield "```sh\n" + "\n".join(commands) + "\n```\n"
+
+
+def _file(name: str, values: Mapping[str, Any]) -> Iterator[str]:
+    yield f"`{name}`:\n"
+    yield f"```yaml\n{yaml.safe_dump(values, sort_keys=False)}```\n"
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _table(header: tuple[str, ...], rows: Any) -> str:
+    lines = [header, ("---",) * len(header), *rows]
+    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")

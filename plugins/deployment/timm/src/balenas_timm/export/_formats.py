@@ -1,0 +1,135 @@
+"""Formats: how each is written, and read again."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from torch import Tensor, nn
+
+from balenas_core.errors import UsageError
+from balenas_timm._blueprint import Blueprint
+from balenas_timm._load import model_args, pretrained_cfg
+from balenas_timm._weights import load_network, save_weights
+from balenas_timm.export._source import example_images
+
+Network = Callable[[Tensor], Tensor]
+"""Images -> logits."""
+
+_LARGEST_BATCH = 2**20
+_ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A format.
+
+    Args:
+        file: Name of the file with the weights.
+        is_graph: Whether it holds the computation itself, so that a normalisation fits in.
+        write: Writes a network into a folder, and returns facts about it; takes the opset.
+        read: Reads what ``write`` wrote into a folder.
+    """
+
+    file: str
+    is_graph: bool
+    write: Callable[[nn.Module, Blueprint, Path, int | None], Mapping[str, Any]]
+    read: Callable[[Path], Network]
+
+
+def _program(network: nn.Module, blueprint: Blueprint) -> torch.export.ExportedProgram:
+    batch = torch.export.Dim("batch", min=1, max=_LARGEST_BATCH)
+    example = example_images(blueprint, 2)
+    return torch.export.export(network, (example,), dynamic_shapes=({0: batch},))
+
+
+def _write_program(
+    network: nn.Module, blueprint: Blueprint, folder: Path, _opset: int | None
+) -> dict[str, Any]:
+    about = {"balenas.json": blueprint.model_dump_json(exclude_none=True)}
+    torch.export.save(_program(network, blueprint), folder / "model.pt2", extra_files=about)
+    return {}
+
+
+def _read_program(folder: Path) -> Network:
+    return torch.export.load(folder / "model.pt2").module()
+
+
+def _write_onnx(
+    network: nn.Module, blueprint: Blueprint, folder: Path, opset: int | None
+) -> dict[str, Any]:
+    missing = [name for name in _ONNX_MODULES if find_spec(name) is None]
+    if missing:
+        raise UsageError(
+            f"--format onnx needs {' and '.join(missing)}: pip install 'balenas-timm[onnx]'"
+        )
+    program = torch.onnx.export(
+        _program(network, blueprint),
+        dynamo=True,
+        input_names=["images"],
+        output_names=["logits"],
+        opset_version=opset,
+        verbose=False,
+    )
+    assert program is not None, "with dynamo=True and no file a program is returned"
+    program.model.metadata_props["balenas"] = blueprint.model_dump_json(exclude_none=True)
+    program.save(folder / "model.onnx")
+    return {"opset": program.model.opset_imports[""]}
+
+
+def _read_onnx(folder: Path) -> Network:
+    runtime: Any = import_module("onnxruntime")
+    session = runtime.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"])
+
+    def network(images: Tensor) -> Tensor:
+        return torch.from_numpy(session.run(["logits"], {"images": images.numpy()})[0])
+
+    return network
+
+
+def _write_safetensors(
+    network: nn.Module, blueprint: Blueprint, folder: Path, _opset: int | None
+) -> dict[str, Any]:
+    save_weights(folder / "model.safetensors", network.state_dict(), blueprint)
+    return {}
+
+
+def _read_safetensors(folder: Path) -> Network:
+    return load_network(folder / "model.safetensors")
+
+
+def _write_timm(
+    network: nn.Module, blueprint: Blueprint, folder: Path, opset: int | None
+) -> dict[str, Any]:
+    described = pretrained_cfg(blueprint)
+    architecture = described.pop("architecture")
+    config = {
+        "architecture": architecture,
+        "num_classes": blueprint.num_classes,
+        "model_args": {**model_args(blueprint), "num_classes": blueprint.num_classes},
+        "pretrained_cfg": described,
+    }
+    text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+    (folder / "config.json").write_text(text, encoding="utf-8")
+    _write_safetensors(network, blueprint, folder, opset)
+    return {}
+
+
+def _read_timm(folder: Path) -> Network:
+    model: nn.Module = timm.create_model(f"local-dir:{folder}", pretrained=True)
+    return model.eval()
+
+
+FORMATS: Mapping[str, Format] = {
+    "onnx": Format("model.onnx", True, _write_onnx, _read_onnx),
+    "torch-export": Format("model.pt2", True, _write_program, _read_program),
+    "safetensors": Format("model.safetensors", False, _write_safetensors, _read_safetensors),
+    "timm": Format("model.safetensors", False, _write_timm, _read_timm),
+}

@@ -1,0 +1,230 @@
+"""What is exported: a network, its weights, and what is known about both."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from balenas_core._output_errors import output_errors
+from balenas_core.config import SearchConfig
+from balenas_core.data import BatchLoader, split
+from balenas_core.dataset import ImageDataset
+from balenas_core.errors import UsageError
+from balenas_core.random import derive_seed, seeded
+from balenas_core.registry import default_registry
+from balenas_core.run import RunDirectory, check_holds_run
+from balenas_core.runs import DONE, RunInfo, read_run
+from balenas_timm._blueprint import Blueprint, known_of
+from balenas_timm._weights import load_into, load_network, read_blueprint, read_weights
+from balenas_timm.training import TRAINING
+
+_TRAINED = Path("training") / "model.safetensors"
+_RECIPE = ("preset", "space", "training", "seed", "precision")
+_RECALIBRATION_BATCHES = 20
+"""As in the accuracy that a search reports of its choice with inherited weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A network to export.
+
+    Args:
+        network: The search space's network, in evaluation mode.
+        blueprint: What it is.
+        weights: Where its weights come from, in words.
+        warnings: What whoever uses it should know.
+    """
+
+    network: nn.Module
+    blueprint: Blueprint
+    weights: str
+    warnings: tuple[str, ...] = ()
+
+
+def from_file(path: Path) -> Source:
+    """Return the network of a safetensors file that balenas wrote.
+
+    Raises:
+        DataError: The file cannot be read, or says nothing of its network.
+    """
+    return _source(load_network(path), read_blueprint(path), f"file {path.name}")
+
+
+def from_architecture(
+    blueprint: Blueprint, weights: Path | None = None, *, seed: int = 0
+) -> Source:
+    """Return the network of an architecture.
+
+    Args:
+        blueprint: What to build.
+        weights: File with its weights; None for fresh ones.
+        seed: Seed of fresh weights.
+
+    Raises:
+        ArchitectureError: The architecture is not of the space.
+        DataError: The weights cannot be read, or are not those of the network.
+    """
+    with seeded(derive_seed(seed, "network")):
+        network = blueprint.build()
+    if weights is not None:
+        load_into(network, read_weights(weights), weights)
+        return _source(network, blueprint, f"file {weights.name}")
+    warning = (
+        "the weights are fresh, not trained: its predictions are guesses. Train it with "
+        "'balenas train', or give a file with --weights."
+    )
+    return _source(network, blueprint, f"fresh, seed {seed}", warning)
+
+
+def from_run(path: Path, weights: Path | None = None, *, is_inherited: bool = False) -> Source:
+    """Return the network that a run has chosen.
+
+    Args:
+        path: Directory of the run.
+        weights: File with its weights; by default those of its training, else fresh ones.
+        is_inherited: Whether to take the weights, and the form, that it has in the supernet.
+
+    Raises:
+        UsageError: The run has chosen nothing yet, or has no checkpoint to inherit from.
+        DataError: Its data set or the weights cannot be read.
+    """
+    check_holds_run(path)
+    run = read_run(path)
+    if run.status != DONE or run.result is None:
+        raise UsageError(
+            f"run {path} is {run.status}: it has chosen no architecture yet. Finish it with "
+            f"'balenas resume {path}'."
+        )
+    known = {"search": _search(run, run.result)}
+    if is_inherited:
+        return _inherited(run, run.result, known)
+    trained = path / _TRAINED
+    if weights is None and trained.is_file():
+        found = from_file(trained)
+        provenance = {**known, **found.blueprint.provenance, **_recipe(trained.parent)}
+        blueprint = found.blueprint.model_copy(update={"provenance": provenance})
+        return _source(found.network, blueprint, f"trained: {path.name}/{_TRAINED.as_posix()}")
+    dataset = _dataset(run.config)
+    blueprint = _blueprint(run.config, run.result, dataset, known)
+    return from_architecture(blueprint, weights, seed=run.config["seed"])
+
+
+def _blueprint(
+    config: Mapping[str, Any],
+    result: Mapping[str, Any],
+    dataset: ImageDataset,
+    provenance: Mapping[str, Any],
+    **changes: bool,
+) -> Blueprint:
+    return Blueprint.model_validate(
+        {
+            "space": config["space"],
+            "architecture": result["architecture"],
+            "provenance": provenance,
+            **known_of(dataset),
+            **changes,
+        }
+    )
+
+
+def _inherited(run: RunInfo, result: Mapping[str, Any], known: Mapping[str, Any]) -> Source:
+    checkpoint = RunDirectory(run.path).read_checkpoint()
+    if checkpoint is None:
+        raise UsageError(
+            f"run {run.path} has no checkpoint, and with it no supernet, any more; leave "
+            f"--inherited out."
+        )
+    dataset = _dataset(run.config)
+    blueprint = _blueprint(run.config, result, dataset, known, is_inherited=True)
+    space = blueprint.build_space()
+    supernet = space.supernet(blueprint.task)
+    supernet.load_state_dict(checkpoint.state["loop"]["supernet"])
+    network = space.inherit(supernet, space.parse(blueprint.architecture)).float()
+    _recalibrate(network, dataset, SearchConfig.model_validate(run.config))
+    return _source(
+        network,
+        blueprint,
+        f"inherited from the supernet of {run.path.name}",
+        "the weights are the supernet's, which are good for comparisons only; train the network "
+        "with 'balenas train'.",
+    )
+
+
+def _recalibrate(network: nn.Module, dataset: ImageDataset, config: SearchConfig) -> None:
+    """Give batch normalisations the statistics of this network alone, as the search did."""
+    training = config.training
+    parts = split(
+        dataset,
+        training.validation_fraction,
+        seed=derive_seed(config.seed, "split"),
+        batch_size=training.batch_size,
+    )
+    loader = BatchLoader(
+        parts.train,
+        batch_size=training.batch_size,
+        seed=derive_seed(config.seed, "train"),
+        shuffle=True,
+        drop_last=True,
+    )
+    batches = itertools.islice(loader.iterate(0), _RECALIBRATION_BATCHES)
+    update_bn((batch.images for batch in batches), network)
+
+
+def _dataset(config: Mapping[str, Any]) -> ImageDataset:
+    options = dict(config["data"])
+    ref = default_registry().find("dataset", options.pop("name"))
+    model = ref.load().options
+    dataset: ImageDataset = ref.build(None if model is None else model(**options))
+    return dataset
+
+
+def _search(run: RunInfo, result: Mapping[str, Any]) -> dict[str, Any]:
+    """Return how the architecture was found, without what concerns one machine only."""
+    config = {key: value for key, value in run.config.items() if key != "output"}
+    config["data"] = {key: value for key, value in config["data"].items() if key != "root"}
+    chosen = result["candidates"][0]
+    return {
+        "config": config,
+        "created": run.created,
+        "architecture": result["architecture"],
+        "candidates": len(result["candidates"]),
+        "scores": chosen["scores"],
+        "inherited_accuracy": result["validation_accuracy"],
+        "benchmark": result["benchmark"],
+        "versions": RunDirectory(run.path).read_environment().get("versions", {}),
+    }
+
+
+def _recipe(training: Path) -> dict[str, Any]:
+    """Return the settings of a training that ``balenas train --config`` takes."""
+    with output_errors(training, verb="read"):
+        text = (training / TRAINING.config).read_text(encoding="utf-8")
+    stored = yaml.safe_load(text)
+    return {"recipe": {key: stored[key] for key in _RECIPE if key in stored}}
+
+
+def _source(network: nn.Module, blueprint: Blueprint, weights: str, *warnings: str) -> Source:
+    has_no_statistics = any(
+        isinstance(module, nn.modules.batchnorm._BatchNorm) and module.running_mean is None
+        for module in network.modules()
+    )
+    if has_no_statistics:
+        warnings += (
+            "its batch normalisation uses the statistics of each batch: what it predicts of an "
+            "image depends on the others in the batch.",
+        )
+    return Source(network.eval().requires_grad_(False), blueprint, weights, warnings)
+
+
+def example_images(blueprint: Blueprint, batch: int, *, seed: int = 0) -> torch.Tensor:
+    """Return `batch x channels x height x width`-dim random images."""
+    generator = torch.Generator().manual_seed(seed)
+    return torch.rand(batch, *blueprint.input_shape, generator=generator)

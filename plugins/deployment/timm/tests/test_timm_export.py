@@ -1,0 +1,262 @@
+"""Exported networks, read again by those whom they are for."""
+
+import dataclasses
+import json
+
+import onnx
+import onnxruntime
+import pytest
+import timm
+import torch
+import yaml
+from found_models import MODELS, NB201, images
+from test_timm_weights import blueprint_of, save
+
+import balenas_timm
+from balenas_core import Search, SearchConfig
+from balenas_core.data import BatchLoader, split
+from balenas_core.errors import RunExistsError, UsageError
+from balenas_core.random import derive_seed
+from balenas_core.registry import default_registry
+from balenas_timm import Blueprint
+from balenas_timm.export import (
+    FORMATS,
+    VerificationError,
+    export,
+    from_architecture,
+    from_file,
+    from_run,
+)
+
+EVERY = pytest.mark.parametrize("name", MODELS)
+
+
+def source_of(name="balenas_nb201", **changes):
+    return from_architecture(blueprint_of(name, **changes))
+
+
+def onnx_logits(path, x):
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(["logits"], {"images": x.numpy()})[0])
+
+
+@EVERY
+def test_onnx_runtime_computes_the_same_for_any_batch(name, tmp_path):
+    source = source_of(name)
+    exported = export(source, "onnx", tmp_path / "net.onnx")
+    assert exported.max_difference < 1e-5
+    onnx.checker.check_model(tmp_path / "net.onnx", full_check=True)
+    for batch in (1, 7):
+        x = images(batch)
+        got = onnx_logits(tmp_path / "net.onnx", x)
+        torch.testing.assert_close(got, source.network(x), rtol=0, atol=1e-5)
+
+
+@EVERY
+def test_programs_are_loaded_without_the_space(name, tmp_path):
+    source = source_of(name)
+    assert export(source, "torch-export", tmp_path / "net.pt2").max_difference < 1e-5
+    about = {"balenas.json": ""}
+    program = torch.export.load(tmp_path / "net.pt2", extra_files=about)
+    x = images(7)
+    torch.testing.assert_close(program.module()(x), source.network(x))
+    assert Blueprint.model_validate_json(about["balenas.json"]) == source.blueprint
+
+
+@EVERY
+def test_timm_loads_the_folder_offline(name, tmp_path):
+    source = source_of(name)
+    assert export(source, "timm", tmp_path / "net").max_difference < 1e-5
+    model = timm.create_model(f"local-dir:{tmp_path / 'net'}", pretrained=True).eval()
+    torch.testing.assert_close(model(images()), source.network(images()))
+    assert model.pretrained_cfg["label_names"] == list("abcdefghij")
+    config = timm.data.resolve_model_data_config(model)
+    assert (config["mean"], config["input_size"]) == ([0.5, 0.4, 0.3], [3, 32, 32])
+    backbone = timm.create_model(
+        f"local-dir:{tmp_path / 'net'}", pretrained=True, features_only=True
+    )
+    assert len(backbone(images())) >= 3
+
+
+@EVERY
+def test_a_safetensors_file_alone_suffices(name, tmp_path):
+    source = source_of(name)
+    exported = export(source, "safetensors", tmp_path / "net.safetensors")
+    assert exported.files == {"net.safetensors": (tmp_path / "net.safetensors").stat().st_size}
+    model = balenas_timm.load(tmp_path / "net.safetensors")
+    torch.testing.assert_close(model(images()), source.network(images()))
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch-export"])
+def test_a_graph_can_take_pixels(format, tmp_path):
+    source = source_of()
+    file = tmp_path / FORMATS[format].file
+    export(source, format, file, with_normalization=True)
+    pixels = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
+    mean = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
+    std = torch.tensor([0.2, 0.2, 0.1]).view(3, 1, 1)
+    expected = source.network((pixels - mean) / std)
+    read = (
+        (lambda x: onnx_logits(file, x)) if format == "onnx" else torch.export.load(file).module()
+    )
+    torch.testing.assert_close(read(pixels), expected, rtol=0, atol=1e-5)
+
+
+def test_onnx_files_say_what_they_are(tmp_path):
+    source = source_of()
+    facts = export(source, "onnx", tmp_path / "net.onnx", opset=18).facts
+    model = onnx.load(tmp_path / "net.onnx")
+    assert facts == {"opset": 18}
+    assert model.opset_import[0].version == 18
+    said = {entry.key: entry.value for entry in model.metadata_props}["balenas"]
+    assert Blueprint.model_validate_json(said) == source.blueprint
+    assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+def test_the_card_tells_what_the_network_is_and_how_to_use_it(tmp_path):
+    export(source_of(), "timm", tmp_path)
+    card = (tmp_path / "README.md").read_text()
+    front, _, text = card.removeprefix("---\n").partition("---\n")
+    assert yaml.safe_load(front)["library_name"] == "timm"
+    assert "> **Note:** the weights are fresh, not trained" in text
+    assert "| parameters | 24,158 |" in text
+    assert "with mean (0.5, 0.4, 0.3) and std (0.2, 0.2, 0.1)" in text
+    assert "`a`, `b`, `c`" in text
+    assert NB201 in text
+    assert 'timm.create_model("local-dir:.", pretrained=True)' in text
+
+
+def test_what_exists_is_replaced_only_by_force(tmp_path):
+    source = source_of()
+    (tmp_path / "notes.txt").write_text("mine")
+    export(source, "timm", tmp_path)
+    before = (tmp_path / "model.safetensors").read_bytes()
+    with pytest.raises(RunExistsError, match=r"model\.safetensors exists; replace it with --force"):
+        export(source, "timm", tmp_path)
+    other = from_architecture(source.blueprint, seed=1)
+    export(other, "timm", tmp_path, force=True)
+    assert (tmp_path / "model.safetensors").read_bytes() != before
+    names = {"README.md", "config.json", "model.safetensors", "notes.txt"}
+    assert {file.name for file in tmp_path.iterdir()} == names
+    (tmp_path / "folder.onnx").mkdir()
+    with pytest.raises(RunExistsError, match="is a directory; choose another"):
+        export(source, "onnx", tmp_path / "folder.onnx", force=True)
+
+
+def test_a_network_that_was_written_wrongly_is_not_kept(tmp_path, monkeypatch):
+    source = source_of()
+    wrong = from_architecture(source.blueprint, seed=1).network
+    broken = dataclasses.replace(FORMATS["onnx"], read=lambda _: wrong)
+    monkeypatch.setattr("balenas_timm.export._export.FORMATS", {"onnx": broken})
+    (tmp_path / "net.onnx").write_bytes(b"the old one")
+    with pytest.raises(VerificationError, match=r"logits differ by .* nothing was kept"):
+        export(source, "onnx", tmp_path / "net.onnx", force=True)
+    assert (tmp_path / "net.onnx").read_bytes() == b"the old one"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("format", "keywords", "message"),
+    [
+        ("onxx", {}, r"no format 'onxx'. Did you mean 'onnx'\?"),
+        ("timm", {"with_normalization": True}, "--format timm holds weights only; use onnx"),
+        ("timm", {"opset": 18}, "--opset is for --format onnx; got timm"),
+    ],
+)
+def test_requests_that_fit_no_format_are_refused(format, keywords, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        export(source_of(), format, tmp_path / "net", **keywords)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_normalization_that_is_not_known_cannot_be_put_into_the_graph(tmp_path):
+    source = source_of(normalization=None)
+    with pytest.raises(UsageError, match="it is not known how the images were normalised"):
+        export(source, "onnx", tmp_path / "net", with_normalization=True)
+
+
+def test_the_missing_extra_is_named(tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        "balenas_timm.export._formats.find_spec", lambda name: None if name == "onnx" else name
+    )
+    message = r"--format onnx needs onnx: pip install 'balenas-timm\[onnx\]'"
+    with pytest.raises(UsageError, match=message):
+        export(source_of(), "onnx", tmp_path / "net")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "found"
+    config = SearchConfig(
+        space={"name": "nb1shot1", "channels": 4},
+        optimizer="adam",
+        selector="argmax",
+        data="digits",
+        training={"epochs": 1, "batch_size": 128},
+        threads=1,
+        output=folder,
+    )
+    return Search(config).run()
+
+
+def test_a_run_without_training_has_fresh_weights_and_says_so(run):
+    source = from_run(run.run)
+    assert source.blueprint.architecture == str(run.architecture)
+    assert source.blueprint.input_shape == (1, 8, 8)
+    assert source.blueprint.normalization is not None
+    assert source.weights == "fresh, seed 0"
+    assert "the weights are fresh, not trained" in source.warnings[0]
+    search = source.blueprint.provenance["search"]
+    assert search["config"]["optimizer"]["name"] == "adam"
+    assert "output" not in search["config"]
+    assert str(run.run) not in json.dumps(source.blueprint.provenance)
+
+
+def test_inherited_weights_have_the_accuracy_that_the_search_reports(run, tmp_path):
+    source = from_run(run.run, is_inherited=True)
+    config = SearchConfig.model_validate(source.blueprint.provenance["search"]["config"])
+    dataset = default_registry().find("dataset", "digits").build(config.data.options)
+    parts = split(dataset, 0.5, seed=derive_seed(0, "split"), batch_size=128)
+    loader = BatchLoader(parts.validation, batch_size=128, seed=0, shuffle=False, drop_last=False)
+    hits = torch.cat([source.network(b.images).argmax(1) == b.labels for b in loader.iterate(0)])
+    assert 100 * hits.double().mean().item() == pytest.approx(run.validation_accuracy)
+    exported = export(source, "onnx", tmp_path / "net.onnx")
+    assert exported.max_difference < 1e-5
+
+
+def test_the_weights_of_its_training_come_first(run, tmp_path):
+    trained = from_run(run.run).blueprint.model_copy(
+        update={"provenance": {"training": {"test_accuracy": 97.5, "test_images": 359}}}
+    )
+    folder = run.run / "training"
+    folder.mkdir()
+    (folder / "recipe.yaml").write_text("training: {epochs: 3}\nseed: 5\noutput: somewhere\n")
+    network = save(folder / "model.safetensors", trained, seed=4)
+    source = from_run(run.run)
+    torch.testing.assert_close(source.network.state_dict(), network.state_dict())
+    assert source.weights == "trained: found/training/model.safetensors"
+    assert source.warnings == ()
+    export(source, "safetensors", tmp_path / "net")
+    card = (tmp_path / "net" / "README.md").read_text()
+    assert "| test accuracy | 97.50 % of 359 test images |" in card
+    assert "balenas search config.yaml --output runs/again" in card
+    assert "`recipe.yaml`:\n\n```yaml\ntraining:\n  epochs: 3\nseed: 5\n```" in card
+    again = from_file(tmp_path / "net" / "model.safetensors")
+    assert again.blueprint == source.blueprint
+    other = from_run(run.run, tmp_path / "net" / "model.safetensors")
+    assert other.weights == "file model.safetensors"
+
+
+def test_a_run_that_is_not_done_has_nothing_to_export(tmp_path):
+    with pytest.raises(UsageError, match="holds no run"):
+        from_run(tmp_path)
+    (tmp_path / "config.yaml").write_text("space: nb201\n")
+    with pytest.raises(UsageError, match=r"it has chosen no architecture yet. Finish it with"):
+        from_run(tmp_path)
+
+
+def test_an_inherited_network_that_needs_whole_batches_says_so():
+    source = source_of(is_inherited=True)
+    assert any("uses the statistics of each batch" in warning for warning in source.warnings)
+    assert len(source_of().warnings) == 1
