@@ -23,6 +23,7 @@ from balenas_core._place import Place, global_generators, restore_global_generat
 from balenas_core._score_log import ScoreLog
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import BenchmarkEntry
+from balenas_core.cells import compile_cells
 from balenas_core.config import CurvatureConfig, SearchConfig
 from balenas_core.data import BatchLoader, split
 from balenas_core.distribution import ArchitectureDistribution
@@ -40,6 +41,7 @@ from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.result import SearchResult
 from balenas_core.run import RESULT, RunDirectory
 from balenas_core.selection import Selection, SelectionContext
+from balenas_core.space import Supernet
 
 _log = logging.getLogger(__name__)
 
@@ -101,6 +103,7 @@ class Session:
         with seeded(derive_seed(config.seed, "supernet")):
             supernet = components.space.supernet(components.task)
         self._supernet = supernet.to(precision.device, precision.storage)
+        _set_up_cells(self._supernet, config, precision.device)
         components.distribution.to(precision.device, precision.storage)
         self._loop = BilevelLoop(
             self._supernet,
@@ -440,6 +443,25 @@ class _AtWeights(nn.Module):
         logits = self._supernet(x, self._weights)
         assert isinstance(logits, torch.Tensor)
         return logits
+
+
+def _set_up_cells(supernet: Supernet, config: SearchConfig, device: torch.device) -> None:
+    """Apply the options on cells.
+
+    Raises:
+        UsageError: The supernet has no cells to apply them to.
+    """
+    training = config.training
+    is_compiled = training.compile == "cells"
+    if (training.checkpoint_cells or is_compiled) and not supernet.cell_modules:
+        option = "compile" if is_compiled else "checkpoint_cells"
+        raise UsageError(
+            f"training.{option} acts on cells, and the supernet of space {config.space.name!r} "
+            "names none; leave the option out."
+        )
+    supernet.recomputes_cells = training.checkpoint_cells
+    if is_compiled:
+        compile_cells(supernet.cell_modules, device)
 
 
 def _limited(components: Components, limits: Mapping[str, int]) -> ArchitectureDistribution:

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+import torch
 from torch import Generator, Tensor, nn
 
 from balenas_core.architecture import Architecture
 from balenas_core.benchmark import Benchmark
 from balenas_core.benchmarks import Table
+from balenas_core.cells import run_recomputed
 from balenas_core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,12 +31,14 @@ Weights = Mapping[str, Tensor]
 class Decision:
     """One table of choices that a search learns: ``choices`` candidates in each slot.
 
-    ``slots`` and ``choices`` are names, such as edges and operations.
+    ``slots`` and ``choices`` are names, such as edges and operations. ``group`` names what the
+    tables of one cell have in common, where it has several; limits on choices hold for it.
     """
 
     name: str
     slots: tuple[str, ...]
     choices: tuple[str, ...]
+    group: str = ""
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -56,6 +60,31 @@ class Supernet(nn.Module, ABC):
     It owns no architecture parameters: they enter each call, so that every distribution
     works with every space.
     """
+
+    recomputes_cells: bool = False
+    """Whether the backward pass computes the inside of cells again instead of keeping it."""
+
+    @property
+    def cell_modules(self) -> Sequence[nn.Module]:
+        """The modules that hold most of its memory and time and are called by ``run_cell``.
+
+        Without any, which is the default, ``training.checkpoint_cells`` and
+        ``training.compile`` are refused.
+        """
+        return ()
+
+    def run_cell(self, cell: nn.Module, *inputs: Any) -> Any:
+        """Call one of ``cell_modules`` in the way that the search asks for.
+
+        Args:
+            cell: The module.
+            inputs: Its arguments.
+        """
+        if self.recomputes_cells and torch.is_grad_enabled():
+            return run_recomputed(cell, *inputs)
+        # Evaluation would be compiled once more, for too few batches.
+        is_compiled = cell._compiled_call_impl is not None
+        return cell.forward(*inputs) if is_compiled and not self.training else cell(*inputs)
 
     @abstractmethod
     def forward(self, x: Tensor, weights: Weights) -> Tensor:

@@ -124,6 +124,17 @@ class TrainingConfig(BaseModel):
     warmup_epochs: int = Field(
         default=0, ge=0, strict=True, description="First epochs that train the weights only."
     )
+    checkpoint_cells: bool = Field(
+        default=False,
+        strict=True,
+        description="Compute cells again in the backward pass instead of keeping their inside: "
+        "a fraction of the memory, about a third more time, the same numbers.",
+    )
+    compile: Literal["none", "cells"] = Field(
+        default="none",
+        description="What torch.compile compiles: the cells, in their first steps, which takes "
+        "minutes and needs a C++ compiler; results change by round-off.",
+    )
     workers: int = Field(
         default=0, ge=0, le=256, strict=True, description="Processes that load images; 0 for none."
     )

@@ -92,6 +92,11 @@ class MacroSupernet(Supernet):
                 module.track_running_stats = False
                 module.running_mean = module.running_var = module.num_batches_tracked = None
 
+    @property
+    def cell_modules(self) -> Sequence[nn.Module]:
+        """Its layers."""
+        return tuple(self.layers.values())
+
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
         """Return logits; blocks of weight zero are not computed.
 
@@ -105,7 +110,7 @@ class MacroSupernet(Supernet):
         rows = {name: edge_weights(weights[name]) for name in dict(self.slots)}
         x = self.stem(preferred_memory(x))
         for (name, layer), (decision, row) in zip(self.layers.items(), self.slots, strict=True):
-            mixed = layer(x, rows[decision][row])
+            mixed = self.run_cell(layer, x, rows[decision][row])
             if mixed is None:
                 raise ValueError(
                     f"all weights of {decision!r} in row {row} (layer {name}) are zero; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
@@ -20,11 +20,25 @@ class EdgeWeights:
 
     Args:
         row: One scalar tensor for each choice.
-        values: The same numbers, to tell without a device's help which are zero.
+        numbers: The same as numbers.
     """
 
     row: tuple[Tensor, ...]
-    values: tuple[float, ...]
+    numbers: tuple[float, ...]
+    are_zero: tuple[bool, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "are_zero", tuple(number == 0.0 for number in self.numbers))
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The numbers, to tell without a device's help which are zero.
+
+        While a compiler traces, all others are one: it compiles again for every new number.
+        """
+        if runs_plain():
+            return tuple(0.0 if is_zero else 1.0 for is_zero in self.are_zero)
+        return self.numbers
 
 
 def edge_weights(weights: Tensor) -> list[EdgeWeights]:

@@ -21,7 +21,10 @@ from balenas_core.testing._components import (
 from balenas_core.testing._plugin import PluginConformance as PluginConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
 from balenas_core.testing._textbook import (
+    assert_compiled_cells as assert_compiled_cells,
     assert_computes_only_the_chosen as assert_computes_only_the_chosen,
+    assert_learns_in_bfloat16 as assert_learns_in_bfloat16,
+    assert_recomputed_cells as assert_recomputed_cells,
     assert_textbook_curvature as assert_textbook_curvature,
     assert_textbook_supernet as assert_textbook_supernet,
     assert_transforms as assert_transforms,

@@ -6,14 +6,16 @@ import copy
 import warnings
 from collections import Counter
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Generator, Tensor
 from torch.func import functional_call, grad, jvp, vmap
+from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from balenas_core.random import generator
+from balenas_core.cells import compile_cells
+from balenas_core.random import generator, seeded
 from balenas_core.space import AnySpace, Supernet, Task, Weights
 
 Forward = Callable[[Supernet, Tensor, Weights], Tensor]
@@ -40,6 +42,87 @@ def assert_textbook_supernet(
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(found[name], value, rtol=1e-9, atol=1e-10, msg=_naming(name))
+
+
+def assert_recomputed_cells(space: AnySpace, task: Task) -> None:
+    """Check that cells computed again in the backward pass change no bit, and keep less.
+
+    Raises:
+        AssertionError: An output, a gradient or a buffer differs, or no less was kept.
+    """
+    source = generator(3)
+    supernet = space.supernet(task)
+    assert supernet.cell_modules, "the supernet names no cells"
+    images = torch.randn((4, *task.input_shape), generator=source)
+    weights = {name: value.float() for name, value in _relaxed_weights(space, source).items()}
+    again = copy.deepcopy(supernet)
+    again.recomputes_cells = True
+    kept, expected = _kept(lambda: _outcome(supernet, _own_forward, images, weights))
+    kept_again, found = _kept(lambda: _outcome(again, _own_forward, images, weights))
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=0, atol=0, msg=_naming(name))
+    assert kept_again < kept, (kept_again, kept)
+
+
+def assert_compiled_cells(space: AnySpace, task: Task) -> None:
+    """Check that compiled cells give the same numbers; takes a minute and a C++ compiler.
+
+    Raises:
+        AssertionError: An output, a gradient or a buffer differs by more than round-off.
+    """
+    source = generator(4)
+    supernet = space.supernet(task).double()
+    images = torch.randn((4, *task.input_shape), generator=source, dtype=torch.float64)
+    weights = _relaxed_weights(space, source)
+    compiled = copy.deepcopy(supernet)
+    compile_cells(compiled.cell_modules, images.device)
+    expected = _outcome(supernet, _own_forward, images, weights)
+    found = _outcome(compiled, _own_forward, images, weights)
+    for name, value in expected.items():
+        torch.testing.assert_close(found[name], value, rtol=1e-8, atol=1e-8, msg=_naming(name))
+
+
+def assert_learns_in_bfloat16(space: AnySpace, task: Task) -> None:
+    """Check that weights and architecture learn a batch under autocast to bfloat16.
+
+    Raises:
+        AssertionError: The loss did not fall.
+    """
+    source = generator(5)
+    with seeded(5):
+        supernet = space.supernet(task)
+    images = torch.randn((8, *task.input_shape), generator=source)
+    labels = torch.arange(8) % task.num_classes
+    logits = {d.name: torch.zeros(d.shape, requires_grad=True) for d in space.decisions}
+    optimizer = torch.optim.SGD([*supernet.parameters(), *logits.values()], lr=0.05, momentum=0.9)
+    losses = []
+    for _ in range(12):
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            weights = {name: value.softmax(-1) for name, value in logits.items()}
+            output = supernet(images, weights)
+        loss = functional.cross_entropy(output.float(), labels)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(loss.item())
+    assert losses[-1] < 0.8 * losses[0], losses
+    assert all(value.grad is not None and value.grad.any() for value in logits.values())
+
+
+T = TypeVar("T")
+
+
+def _kept(compute: Callable[[], T]) -> tuple[int, T]:
+    """Return the bytes that autograd keeps outside of recomputed cells, and the result."""
+    blocks: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        blocks[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        result = compute()
+    return sum(blocks.values()), result
 
 
 def _naming(name: str) -> Callable[[str], str]:

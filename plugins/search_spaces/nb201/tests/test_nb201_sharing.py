@@ -5,7 +5,10 @@ from textbook_nb201 import supernet_forward
 
 from balenas_core.space import Task
 from balenas_core.testing import (
+    assert_compiled_cells,
     assert_computes_only_the_chosen,
+    assert_learns_in_bfloat16,
+    assert_recomputed_cells,
     assert_textbook_curvature,
     assert_textbook_supernet,
     assert_transforms,
@@ -35,3 +38,22 @@ def test_only_the_chosen_operations_are_computed_at_one_hot_weights():
 
 def test_transforms_of_torch_go_through_the_supernet():
     assert_transforms(NB201Space(NB201Options(channels=2, cells_per_stage=1)), Task((1, 8, 8), 3))
+
+
+def test_cells_computed_again_change_no_bit():
+    assert_recomputed_cells(
+        NB201Space(NB201Options(channels=4, cells_per_stage=1)), Task((3, 8, 8), 4)
+    )
+
+
+def test_weights_and_architecture_learn_in_bfloat16():
+    assert_learns_in_bfloat16(
+        NB201Space(NB201Options(channels=4, cells_per_stage=1)), Task((3, 8, 8), 4)
+    )
+
+
+@pytest.mark.slow
+def test_compiled_cells_give_the_same_numbers():
+    assert_compiled_cells(
+        NB201Space(NB201Options(channels=4, cells_per_stage=1)), Task((3, 8, 8), 4)
+    )

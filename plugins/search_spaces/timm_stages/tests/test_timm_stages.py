@@ -18,7 +18,13 @@ from balenas_core.description import describe_network
 from balenas_core.errors import ArchitectureError, UsageError
 from balenas_core.random import generator, seeded
 from balenas_core.space import Task
-from balenas_core.testing import assert_computes_only_the_chosen, assert_transforms
+from balenas_core.testing import (
+    assert_compiled_cells,
+    assert_computes_only_the_chosen,
+    assert_learns_in_bfloat16,
+    assert_recomputed_cells,
+    assert_transforms,
+)
 from balenas_space_timm_stages import TimmStagesOptions, TimmStagesSpace
 
 CIFAR = Task((3, 32, 32), 10)
@@ -204,3 +210,16 @@ def test_only_the_chosen_blocks_are_computed_at_one_hot_weights():
 
 def test_transforms_of_torch_go_through_the_supernet():
     assert_transforms(TimmStagesSpace(SMALL), DIGITS)
+
+
+def test_cells_computed_again_change_no_bit():
+    assert_recomputed_cells(TimmStagesSpace(SMALL), Task((3, 8, 8), 4))
+
+
+def test_weights_and_architecture_learn_in_bfloat16():
+    assert_learns_in_bfloat16(TimmStagesSpace(SMALL), Task((3, 8, 8), 4))
+
+
+@pytest.mark.slow
+def test_compiled_cells_give_the_same_numbers():
+    assert_compiled_cells(TimmStagesSpace(SMALL), Task((3, 8, 8), 4))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -139,6 +140,11 @@ class DartsSupernet(Supernet):
         )
         self.classifier = nn.Linear(plan.output_channels(-1), task.num_classes)
 
+    @property
+    def cell_modules(self) -> Sequence[nn.Module]:
+        """Its cells."""
+        return tuple(self.cells)
+
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
         """Return `batch x classes`-dim logits.
 
@@ -151,7 +157,7 @@ class DartsSupernet(Supernet):
         older, younger = self.stem(preferred_memory(x))
         for cell in self.cells:
             assert isinstance(cell, SearchCell)
-            older, younger = younger, cell(older, younger, rows[cell.kind])
+            older, younger = younger, self.run_cell(cell, older, younger, rows[cell.kind])
         logits: Tensor = self.classifier(global_average(keeping_layout(younger)))
         return logits
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -258,6 +258,11 @@ class NB1Shot1Supernet(Supernet):
             for channels_in, width in zip(before, widths, strict=True)
         )
 
+    @property
+    def cell_modules(self) -> Sequence[nn.Module]:
+        """Its cells."""
+        return tuple(self.cells)
+
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
         """Return `batch x classes`-dim logits.
 
@@ -269,7 +274,7 @@ class NB1Shot1Supernet(Supernet):
         by_role = CellWeights(self._topology, weights)
 
         def cell(index: int, features: Tensor) -> Tensor:
-            out: Tensor = self.cells[index](features, by_role)
+            out: Tensor = self.run_cell(self.cells[index], features, by_role)
             return out
 
         logits: Tensor = self.skeleton(x, cell, len(self.cells))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
@@ -108,6 +109,11 @@ class NB201Supernet(Supernet):
             for _ in range(cells_per_stage)
         )
 
+    @property
+    def cell_modules(self) -> Sequence[nn.Module]:
+        """Its cells."""
+        return tuple(self.cells)
+
     def forward(self, x: Tensor, weights: Weights) -> Tensor:
         """Return `batch x classes`-dim logits.
 
@@ -118,7 +124,7 @@ class NB201Supernet(Supernet):
         rows = edge_weights(weights[DECISION])
 
         def cell(index: int, features: Tensor) -> Tensor:
-            out: Tensor = self.cells[index](features, rows)
+            out: Tensor = self.run_cell(self.cells[index], features, rows)
             return out
 
         logits: Tensor = self.skeleton(x, cell, len(self.cells))
