@@ -226,7 +226,7 @@ def test_an_unknown_choice_and_impossible_limits_are_refused():
     with pytest.raises(UsageError, match=r"no decision .* has the choice 'skp'. Did you mean"):
         LimitedDistribution(_point(), ToySpace(), {"skp": 1})
     limited = LimitedDistribution(_point(), ToySpace(), {"skip": 0, "none": 0, "conv": 1})
-    with pytest.raises(UsageError, match="cannot be met in every table"):
+    with pytest.raises(UsageError, match="cannot be met in every cell"):
         limited.argmax(ToySpace())
 
 

@@ -18,6 +18,9 @@ from balenas_core.space import A, AnySpace, Decision, SearchSpace, Weights
 # Below every weight, zeros included.
 _STRUCK = -1.0
 
+_Slot = tuple[str, int, int]
+"""A decision, a row and a column of its table."""
+
 
 def perturbation_radius(config: PerturbationConfig, fraction: float) -> float:
     """Return the radius at a fraction of the search, between start and end."""
@@ -109,18 +112,19 @@ def has_risen(eigenvalues: Sequence[float], window: int, ratio: float) -> bool:
 class LimitedDistribution(ArchitectureDistribution):
     """A view of a distribution whose discrete architectures respect limits.
 
-    While a discretised architecture has a choice more often than its limit in a table, the
-    slot that has it with the smallest weight may not have it, and discretisation is repeated.
-    Only the architectures are limited; the distribution is as it was learned.
+    While a discretised architecture has a choice more often than its limit in a cell, the slot
+    that has it with the smallest weight may not have it, and discretisation is repeated. A cell
+    is a table of decisions, or the tables of one group. Only the architectures are limited; the
+    distribution is as it was learned.
 
     Args:
         distribution: The learned distribution.
         space: Its search space.
-        limits: Choice -> largest number in each decision.
+        limits: Choice -> largest number in each cell.
 
     References:
         Chen et al. 2019, "P-DARTS", ICCV, section 3.3.2 (at most two skip connections).
-        Deviation: the limit holds for every decision, not for the normal cell alone.
+        Deviation: the limit holds for every cell, not for the normal cell alone.
 
     Raises:
         UsageError: No decision has such a choice.
@@ -134,6 +138,7 @@ class LimitedDistribution(ArchitectureDistribution):
         self._distribution = distribution
         self._space = space
         self._limits = dict(limits)
+        self._cells = _cells(self.decisions)
 
     def weights(self, generator: Generator) -> Weights:
         """Return the distribution's relaxed draw."""
@@ -163,32 +168,40 @@ class LimitedDistribution(ArchitectureDistribution):
             over = self._over_limits(chosen)
             if not over:
                 return allowed
-            for name, column in over:
-                _strike_weakest(allowed[name][:, column], chosen[name][:, column])
+            for slots in over:
+                name, row, column = min(slots, key=lambda slot: allowed[slot[0]][slot[1:]].item())
+                allowed[name][row, column] = _STRUCK
         raise UsageError(
-            f"modifiers.limits {self._limits} cannot be met in every table; "
+            f"modifiers.limits {self._limits} cannot be met in every cell; "
             f"raise them, or leave out a choice."
         )
 
-    def _over_limits(self, chosen: Weights) -> list[tuple[str, int]]:
-        """Return decision and column of every choice that is made too often."""
-        return [
-            (decision.name, column)
-            for decision in self.decisions
-            for column, choice in enumerate(decision.choices)
-            if choice in self._limits
-            and _count(chosen[decision.name][:, column]) > self._limits[choice]
-        ]
+    def _over_limits(self, chosen: Weights) -> list[list[_Slot]]:
+        """Return, for every choice that a cell makes too often, the slots that make it."""
+        found = []
+        for cell in self._cells:
+            for choice, limit in self._limits.items():
+                slots = [slot for decision in cell for slot in _slots(decision, choice, chosen)]
+                if len(slots) > limit:
+                    found.append(slots)
+        return found
 
 
-def _count(column: Tensor) -> int:
-    return int((column > 0).sum().item())
+def _cells(decisions: Sequence[Decision]) -> list[list[Decision]]:
+    """Return the decisions of each cell."""
+    cells: dict[str, list[Decision]] = {}
+    for decision in decisions:
+        cells.setdefault(decision.group or decision.name, []).append(decision)
+    return list(cells.values())
 
 
-def _strike_weakest(weights: Tensor, chosen: Tensor) -> None:
-    """Put the smallest weight among the chosen slots below every other, in place."""
-    candidates = torch.where(chosen.to(weights.device) > 0, weights, torch.inf)
-    weights[candidates.argmin()] = _STRUCK
+def _slots(decision: Decision, choice: str, chosen: Weights) -> list[_Slot]:
+    """Return the slots of a table that have a choice."""
+    if choice not in decision.choices:
+        return []
+    column = decision.choices.index(choice)
+    rows = chosen[decision.name][:, column].nonzero().flatten().tolist()
+    return [(decision.name, row, column) for row in rows]
 
 
 def _check_limits(limits: Mapping[str, int], decisions: Sequence[Decision]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 
 class PluginOptions(BaseModel):
@@ -25,6 +25,30 @@ class PluginOptions(BaseModel):
 
     The defaults are those of a quick search.
     """
+
+
+class MixedCellOptions(PluginOptions):
+    """Channels of a space whose supernet mixes operations on the edges of cells."""
+
+    channels: int = Field(default=8, ge=1, description="Channels of the first cells.")
+    partial_channels: int = Field(
+        default=1,
+        ge=1,
+        description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
+        "divides the channels.",
+    )
+    edge_normalization: bool = Field(
+        default=False,
+        description="Whether the edges that enter a node have learned weights too (PC-DARTS).",
+    )
+
+    @model_validator(mode="after")
+    def _parts_are_whole(self) -> Self:
+        if self.channels % self.partial_channels:
+            raise ValueError(
+                f"partial_channels ({self.partial_channels}) must divide channels ({self.channels})"
+            )
+        return self
 
 
 class PoolOptions(PluginOptions):

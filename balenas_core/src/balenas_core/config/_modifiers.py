@@ -90,6 +90,6 @@ class ModifiersConfig(_Section):
     )
     limits: Mapping[str, Annotated[int, Field(ge=0, strict=True)]] = Field(
         default_factory=dict,
-        description="Choice -> how often it may be chosen in each table of choices of the final "
+        description="Choice -> how often it may be chosen in each cell of the final "
         "architecture, such as {skip_connect: 2}.",
     )

@@ -2,6 +2,12 @@
 
 from balenas_core.nn._conv_norm_relu import conv_norm_relu as conv_norm_relu
 from balenas_core.nn._dag import CellEdge as CellEdge, dag_edges as dag_edges
+from balenas_core.nn._edge_normalization import (
+    edge_weighted as edge_weighted,
+    input_decisions as input_decisions,
+    input_one_hot as input_one_hot,
+    input_weights as input_weights,
+)
 from balenas_core.nn._functions import (
     inner_product as inner_product,
     keeping_layout as keeping_layout,

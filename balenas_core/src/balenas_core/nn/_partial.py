@@ -19,8 +19,8 @@ class Partition:
 
     References:
         Xu et al. 2020, "PC-DARTS", ICLR, equation 4 and released code (max-pooling of what
-        passes by, channel shuffle after it). Deviation: no edge normalisation, and on an edge
-        with weight on ``none`` as much less passes by.
+        passes by, channel shuffle after it). Deviation: on an edge with weight on ``none`` as
+        much less passes by.
     """
 
     parts: int

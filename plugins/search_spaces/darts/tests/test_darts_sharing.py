@@ -22,6 +22,8 @@ from balenas_space_darts import DartsOptions, DartsSpace
     [
         {"cells": 3},
         {"operations": "s1", "cells": 3},
+        {"cells": 3, "edge_normalization": True},
+        {"operations": "s1", "cells": 3, "edge_normalization": True},
         {"operations": ("none", "dil_conv_3x3", "dil_conv_5x5"), "cells": 3},
     ],
 )

@@ -16,11 +16,12 @@ def mixed_edge(edge, x, row, stride):
     )
 
 
-def cell_forward(cell, older, younger, rows):
+def cell_forward(cell, older, younger, rows, weights):
     nodes = [cell.preprocess_older(older), cell.preprocess_younger(younger)]
     for target in range(2, 6):
         terms = [
-            mixed_edge(
+            edge_weight(cell.kind, edge, weights)
+            * mixed_edge(
                 cell.edges[position],
                 nodes[edge.source],
                 rows[position],
@@ -33,6 +34,12 @@ def cell_forward(cell, older, younger, rows):
     return torch.cat(nodes[2:], dim=1)
 
 
+def edge_weight(kind, edge, weights):
+    """beta of PC-DARTS: sum over edges of softmax(beta) * mixture of operations."""
+    table = weights.get(f"{kind}_inputs_{edge.target}")
+    return 1.0 if table is None else table[0, edge.source]
+
+
 def rows_of(kind, weights):
     if kind in weights:
         return list(weights[kind])
@@ -42,5 +49,6 @@ def rows_of(kind, weights):
 def supernet_forward(supernet, x, weights):
     older = younger = supernet.stem.first(x)
     for cell in supernet.cells:
-        older, younger = younger, cell_forward(cell, older, younger, rows_of(cell.kind, weights))
+        rows = rows_of(cell.kind, weights)
+        older, younger = younger, cell_forward(cell, older, younger, rows, weights)
     return supernet.classifier(torch.nn.functional.adaptive_avg_pool2d(younger, 1).flatten(1))

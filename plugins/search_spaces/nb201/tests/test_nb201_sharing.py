@@ -19,7 +19,13 @@ from balenas_space_nb201 import NB201Options, NB201Space
 @pytest.mark.parametrize("is_training", [True, False])
 @pytest.mark.parametrize(
     "options",
-    [{}, {"batch_norm": "running"}, {"batch_norm": "running", "affine": True}, {"affine": True}],
+    [
+        {},
+        {"batch_norm": "running"},
+        {"batch_norm": "running", "affine": True},
+        {"affine": True},
+        {"edge_normalization": True},
+    ],
 )
 @pytest.mark.parametrize("shape", [(3, 8, 8), (1, 9, 6)])
 def test_outputs_gradients_and_running_statistics_are_the_textbooks(options, shape, is_training):

@@ -10,13 +10,16 @@ def mixed_edge(edge, x, row):
     )
 
 
-def cell_forward(cell, x, table):
+def cell_forward(cell, x, weights):
+    table = weights["cell"]
     nodes = [x]
     position = 0
     for target in (1, 2, 3):
         terms = []
         for source in range(target):
-            terms.append(mixed_edge(cell.edges[position], nodes[source], table[position]))
+            edges = weights.get(f"cell_inputs_{target}")
+            beta = 1.0 if edges is None else edges[0, source]
+            terms.append(beta * mixed_edge(cell.edges[position], nodes[source], table[position]))
             position += 1
         nodes.append(sum(terms))
     return nodes[-1]
@@ -28,6 +31,6 @@ def supernet_forward(supernet, x, weights):
     for index, cell in enumerate(cells):
         if index in (len(cells) // 3, 2 * len(cells) // 3):
             x = skeleton.reductions[index // (len(cells) // 3) - 1](x)
-        x = cell_forward(cell, x, weights["cell"])
+        x = cell_forward(cell, x, weights)
     x = skeleton.last_relu(skeleton.last_norm(x))
     return skeleton.classifier(torch.nn.functional.adaptive_avg_pool2d(x, 1).flatten(1))

@@ -1,7 +1,7 @@
 """Named methods as configurations. Imports no torch.
 
 Each is the method's published setting in the DARTS space, as far as it does not depend on
-the space; a preset names no data and no space (``pc-darts`` sets an option that darts and nb201
+the space; a preset names no data and no space (``pc-darts`` sets options that darts and nb201
 have). Where a setting differs, the comment says so.
 """
 
@@ -83,9 +83,9 @@ DRNAS: Preset = {
 }
 
 PC_DARTS: Preset = {
-    # Xu et al. 2020, ICLR, section 4.2: a quarter of the channels, batch 256, 15 epochs of
-    # weights only. Without its edge normalisation.
-    "space": {"partial_channels": 4},
+    # Xu et al. 2020, ICLR, section 4.2: a quarter of the channels, weights of edges, batch 256,
+    # 15 epochs of network weights only.
+    "space": {"partial_channels": 4, "edge_normalization": True},
     "distribution": _POINT,
     "optimizer": {**_ADAM, "lr": 6e-4},
     "selector": {"name": "argmax"},

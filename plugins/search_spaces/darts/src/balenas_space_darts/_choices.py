@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from balenas_core.nn import CellEdge, dag_edges
-from balenas_core.space import Decision
+from torch import Tensor
+
+from balenas_core.nn import CellEdge, dag_edges, edge_weighted, input_decisions, input_weights
+from balenas_core.space import Decision, Weights
 
 OPERATIONS: Final = (
     "none",
@@ -52,9 +54,11 @@ class Choices:
 
     Args:
         by_kind: Cell kind -> candidates of each edge, in the order of ``EDGES``.
+        has_edge_weights: Whether the edges that enter a node have weights of their own.
     """
 
     by_kind: Mapping[str, tuple[tuple[str, ...], ...]]
+    has_edge_weights: bool = False
 
     def is_uniform(self, kind: str) -> bool:
         """Whether all edges of a cell have the same candidates."""
@@ -69,7 +73,10 @@ class Choices:
         return tuple(name for name in self.of(kind, edge) if name != "none")
 
     def decisions(self) -> tuple[Decision, ...]:
-        """Return one table a cell, or one an edge where the edges' candidates differ."""
+        """Return one table a cell, or one an edge where the edges' candidates differ.
+
+        Tables of edge weights follow those of the operations.
+        """
         return tuple(self._decisions())
 
     def _decisions(self) -> Iterator[Decision]:
@@ -78,7 +85,31 @@ class Choices:
                 yield Decision(kind, tuple(map(str, EDGES)), self.by_kind[kind][0])
             else:
                 for edge in EDGES:
-                    yield Decision(edge_name(kind, edge), (str(edge),), self.of(kind, edge))
+                    name = edge_name(kind, edge)
+                    yield Decision(name, (str(edge),), self.of(kind, edge), group=kind)
+        if self.has_edge_weights:
+            for kind in KINDS:
+                yield from input_decisions(kind, EDGES)
+
+    def operation_weights(self, weights: Weights) -> Weights:
+        """Return the weights of operations, multiplied by those of their edges if they have any.
+
+        References:
+            Xu et al. 2020, "PC-DARTS", ICLR, equation 5 and released code, where operations and
+            edges are kept by the same products.
+        """
+        if not self.has_edge_weights:
+            return weights
+        found: dict[str, Tensor] = {}
+        for kind in KINDS:
+            of_edges = input_weights(kind, EDGES, weights)
+            if self.is_uniform(kind):
+                found[kind] = edge_weighted(weights[kind], of_edges)
+                continue
+            for edge, weight in zip(EDGES, of_edges, strict=True):
+                name = edge_name(kind, edge)
+                found[name] = edge_weighted(weights[name], weight[None])
+        return found
 
 
 def edge_name(kind: str, edge: CellEdge) -> str:
@@ -86,11 +117,12 @@ def edge_name(kind: str, edge: CellEdge) -> str:
     return f"{kind}_{edge.target}_{edge.source}"
 
 
-def choices(operations: str | tuple[str, ...]) -> Choices:
+def choices(operations: str | tuple[str, ...], *, has_edge_weights: bool = False) -> Choices:
     """Return the candidates that an option names.
 
     Args:
         operations: ``"darts"``, ``"s1"`` to ``"s4"``, or names of operations for every edge.
+        has_edge_weights: Whether the edges that enter a node have weights of their own.
 
     References:
         Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search",
@@ -101,7 +133,8 @@ def choices(operations: str | tuple[str, ...]) -> Choices:
             {
                 kind: tuple(tuple(_CODE[letter] for letter in pair) for pair in table.split())
                 for kind, table in _S1.items()
-            }
+            },
+            has_edge_weights,
         )
     names = _SETS[operations] if isinstance(operations, str) else operations
-    return Choices({kind: (names,) * len(EDGES) for kind in KINDS})
+    return Choices({kind: (names,) * len(EDGES) for kind in KINDS}, has_edge_weights)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.options import MixedCellOptions
 
 Operation = Literal[
     "none",
@@ -30,7 +30,7 @@ def _check_operations(names: tuple[str, ...]) -> tuple[str, ...]:
     return names
 
 
-class DartsOptions(PluginOptions):
+class DartsOptions(MixedCellOptions):
     """Size of the networks and candidates of the edges.
 
     The defaults are a small size for embedded searches. The paper searches with ``channels: 16,
@@ -63,17 +63,3 @@ class DartsOptions(PluginOptions):
         description="Candidates of every edge: a list, or the name of a set (darts, or the four "
         "spaces s1 to s4 of RobustDARTS).",
     )
-    partial_channels: int = Field(
-        default=1,
-        ge=1,
-        description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
-        "divides the channels.",
-    )
-
-    @model_validator(mode="after")
-    def _parts_are_whole(self) -> Self:
-        if self.channels % self.partial_channels:
-            raise ValueError(
-                f"partial_channels ({self.partial_channels}) must divide channels ({self.channels})"
-            )
-        return self

@@ -11,7 +11,7 @@ from torch import Generator, Tensor
 
 from balenas_core._suggest import did_you_mean
 from balenas_core.errors import ArchitectureError
-from balenas_core.nn import CellEdge
+from balenas_core.nn import CellEdge, input_one_hot
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_darts import _text
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell, Pair
@@ -48,11 +48,14 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
 
     def __init__(self, options: DartsOptions) -> None:
         self.options = options
-        self._choices = choices(options.operations)
+        self._choices = choices(options.operations, has_edge_weights=options.edge_normalization)
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """A table of 14 edges for each cell; one an edge where their candidates differ."""
+        """A table of 14 edges for each cell; one an edge where their candidates differ.
+
+        With ``edge_normalization`` also one for each node, over the edges that enter it.
+        """
         return self._choices.decisions()
 
     def supernet(self, task: Task) -> DartsSupernet:
@@ -117,13 +120,17 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
                 tables |= {
                     edge_name(kind, e): row[None] for e, row in zip(EDGES, rows, strict=True)
                 }
+            if self._choices.has_edge_weights:
+                used = {CellEdge(s, t) for t in CONCAT for _, s in cell.sources(t)}
+                tables |= input_one_hot(kind, EDGES, used)
         return tables
 
     def discretize(self, weights: Weights) -> DartsArchitecture:
         """Keep two edges a node, those whose best operation has the largest weight.
 
         ``none`` is left out of account. Of equal weights the first wins. A node's edges are in
-        the order of their weights, as in the DARTS code.
+        the order of their weights, as in the DARTS code. Where edges have weights, those of
+        their operations are multiplied by them.
 
         Raises:
             ArchitectureError: The weights do not have the decisions' shapes.
@@ -132,6 +139,7 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
             Liu et al. 2019, "DARTS", ICLR, section 2.4.
         """
         self._check_shapes(weights)
+        weights = self._choices.operation_weights(weights)
         cells = {kind: self._discretize_cell(kind, weights) for kind in KINDS}
         return DartsArchitecture(cells["normal"], cells["reduce"])
 

@@ -153,6 +153,7 @@ class DartsSupernet(Supernet):
             weights: One tensor per decision of the space; ``{"normal": w, "reduce": v}`` with
                 `14 x 8`-dim tensors unless the edges' candidates differ.
         """
+        weights = self._choices.operation_weights(weights)
         rows = {kind: self._rows(kind, weights) for kind in KINDS}
         older, younger = self.stem(preferred_memory(x))
         for cell in self.cells:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.options import MixedCellOptions
 
 
-class NB201Options(PluginOptions):
+class NB201Options(MixedCellOptions):
     """Size of the networks, and batch normalisation in the supernet.
 
     The defaults are a small size for embedded searches; the benchmark's own is ``channels: 16,
@@ -31,17 +31,3 @@ class NB201Options(PluginOptions):
     affine: bool = Field(
         default=False, description="Whether the supernet's cells learn scale and shift after it."
     )
-    partial_channels: int = Field(
-        default=1,
-        ge=1,
-        description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
-        "divides the channels.",
-    )
-
-    @model_validator(mode="after")
-    def _parts_are_whole(self) -> Self:
-        if self.channels % self.partial_channels:
-            raise ValueError(
-                f"partial_channels ({self.partial_channels}) must divide channels ({self.channels})"
-            )
-        return self

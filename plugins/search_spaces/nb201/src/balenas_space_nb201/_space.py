@@ -10,7 +10,7 @@ from torch import Generator, Tensor, nn
 
 from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
-from balenas_core.nn import BatchNormMode
+from balenas_core.nn import BatchNormMode, input_decisions, input_one_hot
 from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
@@ -46,8 +46,10 @@ class NB201Space(SearchSpace[NB201Architecture]):
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
-        """One table of 6 edges x 5 operations."""
-        return (Decision(DECISION, tuple(map(str, EDGES)), OPERATIONS),)
+        """One table of 6 edges x 5 operations; with ``edge_normalization`` two of edges more."""
+        operations = Decision(DECISION, tuple(map(str, EDGES)), OPERATIONS)
+        edges = input_decisions(DECISION, EDGES) if self.options.edge_normalization else ()
+        return operations, *edges
 
     def supernet(self, task: Task) -> NB201Supernet:
         """Build the weight-sharing network, with fresh weights."""
@@ -61,6 +63,7 @@ class NB201Space(SearchSpace[NB201Architecture]):
             cells_per_stage=self.options.cells_per_stage,
             norm=norm,
             partial_channels=self.options.partial_channels,
+            edge_normalization=self.options.edge_normalization,
         )
 
     def network(self, architecture: NB201Architecture, task: Task) -> NB201Network:
@@ -90,13 +93,17 @@ class NB201Space(SearchSpace[NB201Architecture]):
         return NB201Batch(supernet, architectures)
 
     def one_hot(self, architecture: NB201Architecture) -> dict[str, Tensor]:
-        """Return a `6 x 5`-dim table with a one on each edge's operation."""
+        """Return a `6 x 5`-dim table with a one on each edge's operation, and ones for edges."""
         choices = torch.tensor([OPERATIONS.index(name) for name in architecture.operations])
         table = torch.zeros(len(EDGES), len(OPERATIONS))
-        return {DECISION: table.scatter_(1, choices[:, None], 1.0)}
+        operations = {DECISION: table.scatter_(1, choices[:, None], 1.0)}
+        has_edges = self.options.edge_normalization
+        return operations | (input_one_hot(DECISION, EDGES, EDGES) if has_edges else {})
 
     def discretize(self, weights: Weights) -> NB201Architecture:
         """Return the operation of largest weight on every edge; of equals, the first.
+
+        Weights of edges decide nothing: the cell keeps all of them.
 
         Raises:
             ArchitectureError: The weights are not one `6 x 5`-dim tensor.

@@ -14,7 +14,9 @@ from balenas_core.nn import (
     MixedEdge,
     NodeSum,
     Source,
+    edge_weighted,
     edge_weights,
+    input_weights,
     partition_of,
 )
 from balenas_core.space import Supernet, Task, Weights
@@ -86,6 +88,7 @@ class NB201Supernet(Supernet):
         cells_per_stage: Cells in each of the three stages.
         norm: Batch normalisation inside the cells.
         partial_channels: The cells' operations see one in this many channels.
+        edge_normalization: Whether edges have weights, in tables of their own.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201", ICLR (released code). Deviation: convolutions of
@@ -100,8 +103,10 @@ class NB201Supernet(Supernet):
         cells_per_stage: int,
         norm: BatchNormMode,
         partial_channels: int = 1,
+        edge_normalization: bool = False,
     ) -> None:
         super().__init__()
+        self._has_edge_weights = edge_normalization
         self.skeleton = Skeleton(task, channels)
         self.cells = nn.ModuleList(
             SearchCell(width, norm, partial_channels)
@@ -119,9 +124,12 @@ class NB201Supernet(Supernet):
 
         Args:
             x: `batch x channels x height x width`-dim images.
-            weights: ``{"cell": w}`` with a `6 x 5`-dim tensor.
+            weights: ``{"cell": w}`` with a `6 x 5`-dim tensor, and those of edges if they have any.
         """
-        rows = edge_weights(weights[DECISION])
+        operations = weights[DECISION]
+        if self._has_edge_weights:
+            operations = edge_weighted(operations, input_weights(DECISION, EDGES, weights))
+        rows = edge_weights(operations)
 
         def cell(index: int, features: Tensor) -> Tensor:
             out: Tensor = self.run_cell(self.cells[index], features, rows)
