@@ -123,7 +123,7 @@ def test_a_resumed_search_keeps_the_id_of_its_run(tmp_path):
     assert {file.name for file in files} == {f"run-{kept['id']}.wandb"}
 
 
-def test_a_run_of_the_caller_stays_his_own(tmp_path):
+def test_a_run_of_the_caller_stays_theirs(tmp_path):
     import wandb
 
     with wandb.init(project="mine", mode="offline", dir=tmp_path) as mine:

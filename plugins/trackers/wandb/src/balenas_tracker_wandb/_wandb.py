@@ -64,7 +64,7 @@ def _wandb_arguments(library: Any, id: str, event: SearchStarted) -> dict[str, A
     return {
         "id": id,
         "name": event.run.name if event.run else None,
-        # Whoever calls the search may have a run of his own.
+        # Whoever calls the search may have a run of their own.
         "reinit": "create_new",
         # What the program prints is its own: capturing it breaks progress bars.
         "settings": library.Settings(console="off"),
