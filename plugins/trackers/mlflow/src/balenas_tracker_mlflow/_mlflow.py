@@ -33,7 +33,7 @@ def make_tracker(options: MlflowOptions) -> Tracker:
     """Return the tracker."""
 
     def open_run(event: SearchStarted, id: str | None) -> TrackedRun:
-        # A client, not mlflow.start_run: whoever calls the search may have a run of his own.
+        # A client, not mlflow.start_run: whoever calls the search may have a run of their own.
         client = MlflowClient(tracking_uri=options.uri)
         if id is None:
             return _Run(client, _new_run(client, options.experiment, event))
