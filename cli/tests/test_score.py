@@ -157,6 +157,7 @@ def test_jobs_give_the_same_file(call, tmp_path):
         ((*TOY, "--all", "--output", "a.xls"), "must end in .csv, .json, .parquet; got .xls"),
         ((*TOY, "--all", "--input", "1x8x8"), "--input is for images by formula"),
         ((*TOY, "--all", "--batches", "2"), "--batches is for images by formula"),
+        ((*TOY, "--all", "--batch-size", "9999"), "--batch-size 9999: digits has 1438 images only"),
         ((*TOY, "--all", "--together", "4"), "set the initialisation to supernet (got default)"),
         ((*TOY, "--all", "--classes", "3"), "those of 'digits' have their own"),
         ((*TOY, "--all", "--data", "formula", "--data-root", "x"), "are in no file"),

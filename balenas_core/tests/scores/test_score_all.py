@@ -1,11 +1,13 @@
 """Many architectures scored, in this process and in others."""
 
 import math
+import os
+import signal
 
 import pytest
 import torch
 
-from balenas_core.errors import UsageError
+from balenas_core.errors import BalenasError, UsageError
 from balenas_core.formula import fill_by_formula, formula_batch
 from balenas_core.proxy import Proxy
 from balenas_core.scores import ScoringJob, score_all
@@ -108,6 +110,19 @@ def test_a_failure_is_the_lowest_score_with_its_cause():
         is_failed = "skip" in row.architecture
         assert row.scores["fails"] == (-math.inf if is_failed else 1.0)
         assert row.errors == ({"fails": "ValueError: a skip"} if is_failed else {})
+
+
+class KillsItsProcess(Proxy):
+    needs_data = False
+
+    def score(self, network, batch):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_process_that_is_killed_is_no_bug():
+    pytest.importorskip("joblib", reason="joblib is not installed")
+    with pytest.raises(BalenasError, match="was killed, most likely for want of memory"):
+        list(score_all(job(proxies={"kills": KillsItsProcess()}), architectures(), jobs=2))
 
 
 def test_an_unknown_back_end_is_refused():

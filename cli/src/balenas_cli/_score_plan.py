@@ -241,6 +241,10 @@ def _dataset_images(
     with as_typed({"dataset": "--data"}):
         section = PluginSection.resolve("dataset", given)
     dataset: ImageDataset = _build("dataset", section)
+    if len(dataset.train) < batch_size:
+        raise UsageError(
+            f"--batch-size {batch_size}: {section.name} has {len(dataset.train)} images only."
+        )
     import numpy as np
 
     part = ImagePart(dataset.name, dataset.train, np.arange(len(dataset.train)), dataset.normalize)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import itertools
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import nullcontext
 from typing import Any
 
 import torch
 
 from balenas_core.architecture import Architecture
-from balenas_core.errors import UsageError
+from balenas_core.errors import BalenasError, UsageError
 from balenas_core.scores._job import ScoredRow, Scores, ScoringJob
 
 _PER_TASK = 4
@@ -52,6 +53,7 @@ def score_all(
     Raises:
         UsageError: ``jobs`` is more than one without joblib, the back end does not exist, or
             networks cannot run together as the job asks.
+        BalenasError: A process that scored was killed.
     """
     forms = _with_forms(job, architectures, dedupe)
     done = known if known is not None else {}
@@ -108,8 +110,14 @@ def _runner(
     def in_processes(forms: list[Architecture]) -> Iterator[Scores]:
         size = max(_PER_TASK, job.together)
         parts = [forms[start : start + size] for start in range(0, len(forms), size)]
-        for scored in parallel(joblib.delayed(_score_part)(job, part) for part in parts):
-            yield from scored
+        try:
+            for scored in parallel(joblib.delayed(_score_part)(job, part) for part in parts):
+                yield from scored
+        except BrokenProcessPool as error:
+            raise BalenasError(
+                "a process that scored was killed, most likely for want of memory; use fewer jobs, "
+                "or smaller batches or networks."
+            ) from error
 
     return in_threads if backend == "threading" else in_processes
 
