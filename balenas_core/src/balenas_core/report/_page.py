@@ -6,6 +6,7 @@ import base64
 import hashlib
 import re
 from collections.abc import Iterator, Sequence
+from functools import cache
 from importlib import resources
 from typing import Any
 
@@ -25,7 +26,9 @@ from balenas_core.report._parts import (
 )
 from balenas_core.report._vega import vega_bundle
 
-_VERSION = re.sub(r"^v(\d+\.\d+).*$", r"\1", alt.SCHEMA_VERSION)
+_KNOWN = vl_convert.get_vegalite_versions()
+_WANTED = re.sub(r"^v(\d+\.\d+).*$", r"\1", alt.SCHEMA_VERSION)
+_VERSION = _WANTED if _WANTED in _KNOWN else _KNOWN[-1]
 _OWN_ID = re.compile(r'(\bid="|url\(#)(?=[\w-]+["\)])')
 
 
@@ -40,28 +43,26 @@ def page(contents: Contents, *, is_static: bool) -> str:
     scripts = [_file("tables.js")] if any(_all(contents.parts, Table)) else []
     if has_charts and not is_static:
         scripts += [vega_bundle(_VERSION), _file("charts.js")]
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            page=contents,
-            style=Markup(_file("style.css")),
-            scripts=[Markup(script) for script in scripts],
-            hashes=[_hash(script) for script in scripts],
-            is_static=is_static,
-            svg=_Images(),
-        )
+    return _template().render(
+        page=contents,
+        style=Markup(_file("style.css")),
+        scripts=[Markup(script) for script in scripts],
+        hashes=[_hash(script) for script in scripts],
+        is_static=is_static,
+        svg=_Images(),
     )
 
 
-def _environment() -> jinja2.Environment:
-    return jinja2.Environment(
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
         loader=jinja2.PackageLoader("balenas_core.report"),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    return environment.get_template("page.html.j2")
 
 
 class _Images:
