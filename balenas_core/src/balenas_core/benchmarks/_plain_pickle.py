@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,19 @@ class _PlainUnpickler(pickle.Unpickler):
         raise pickle.UnpicklingError(f"it refers to the external object {identifier!r}")
 
 
+@contextmanager
+def _without_garbage_collection() -> Iterator[None]:
+    # Plain data has no cycles, and looking for some again and again takes six times as long as
+    # reading a file of many small lists.
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 def load_plain_pickle(path: Path, *, remedy: str) -> Any:
     """Read a pickle of dicts, lists, strings and numbers, executing none of it.
 
@@ -30,7 +46,7 @@ def load_plain_pickle(path: Path, *, remedy: str) -> Any:
         DataError: The file is missing, truncated, not a pickle, or holds more than plain data.
     """
     try:
-        with path.open("rb") as file:
+        with path.open("rb") as file, _without_garbage_collection():
             return _PlainUnpickler(file).load()
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}. {remedy}") from error

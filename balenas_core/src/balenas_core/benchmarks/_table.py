@@ -216,7 +216,7 @@ class Table:
         unchanged = [*self._curves.values(), *(f"extra_{name}" for name in self._extras)]
         arrays |= {name: self._arrays[name] for name in unchanged}
         text = np.frombuffer(json.dumps(header).encode(), np.uint8)
-        np.savez_compressed(file, header=text, keys=self.keys, **arrays)
+        _write_npz(file, {"header": text, "keys": self.keys, **arrays})
 
     @classmethod
     def open(cls, path: Path) -> Table:
@@ -288,6 +288,14 @@ def _mean(runs: NDArray[np.float64]) -> NDArray[np.float64]:
     mean = np.full(total.shape, np.nan)
     np.divide(total, count, out=mean, where=count > 0)
     return mean
+
+
+def _write_npz(file: IO[bytes], arrays: Mapping[str, NDArray[Any]]) -> None:
+    """Write what ``np.load`` reads; numpy's own compression takes three times as long."""
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED, compresslevel=2) as archive:
+        for name, array in arrays.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as entry:
+                np.lib.format.write_array(entry, array, allow_pickle=False)
 
 
 def _narrowed(values: NDArray[Any]) -> NDArray[Any]:
