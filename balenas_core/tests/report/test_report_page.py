@@ -143,9 +143,21 @@ def test_a_training_from_scratch_is_shown(page, write_run):
     found = page(write_run("first", trained=True))
     assert "Trained from scratch" in found.texts("h2")
     facts = dict(zip(found.texts("dt"), found.texts("dd"), strict=True))
-    assert facts["Test accuracy"] == "93.25 % trained from scratch"
+    assert facts["Test accuracy"] == "93.25 % trained from scratch, test images"
     assert (facts["preset"], facts["parameters"]) == ("quick", "12,345")
     assert "Accuracy. test accuracy: from 80 % to 90 %, epoch 2." in labels(found)
+
+
+def test_a_training_of_another_candidate_and_on_held_out_images_says_so(page, write_run):
+    run = write_run("first", trained=True)
+    path = run / "training" / "result.json"
+    told = {"architecture": "skip-skip", "is_held_out": True, "test_images": 1024}
+    path.write_text(json.dumps(json.loads(path.read_text()) | told))
+    found = page(run)
+    facts = dict(zip(found.texts("dt"), found.texts("dd"), strict=True))
+    assert facts["tested on"] == "1,024 held-out training images"
+    assert "Trained was another architecture than the choice:" in found.texts("p")
+    assert "skip-skip" in found.texts("pre")
 
 
 @pytest.mark.parametrize(

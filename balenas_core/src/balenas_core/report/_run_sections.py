@@ -97,7 +97,7 @@ def _summary(run: RunRecord) -> Sequence[Part]:
     figures = []
     tested = as_number(run.training.get("test_accuracy"))
     if tested is not None:
-        figures.append(("Test accuracy", percent(tested), "trained from scratch"))
+        figures.append(("Test accuracy", percent(tested), f"trained from scratch, {_images(run)}"))
     entries = result.get("benchmark") or ()
     if entries:
         entry = entries[0]
@@ -144,6 +144,7 @@ def _trained(run: RunRecord) -> Sequence[Part]:
     facts = [
         ("preset", str(told.get("preset", ABSENT))),
         ("test accuracy", percent(as_number(told.get("test_accuracy")))),
+        ("tested on", _images(run) if told else ABSENT),
         ("epochs", short(as_number(told.get("epochs")))),
         ("parameters", short(as_number(told.get("parameters")))),
         ("time", duration(as_number(told.get("seconds")))),
@@ -159,7 +160,18 @@ def _trained(run: RunRecord) -> Sequence[Part]:
         }
         charts += _lines(word.capitalize(), lines, unit)
     parts: list[Part] = [Facts(shown)] if shown else [Note("The training is not done.")]
+    trained = told.get("architecture")
+    if trained not in (None, run.architecture):
+        parts += [Note("Trained was another architecture than the choice:", is_warning=True)]
+        parts += [Code(str(trained), "Architecture that was trained")]
     return [*parts, Charts(charts)] if charts else parts
+
+
+def _images(run: RunRecord) -> str:
+    """Return on what a trained network was tested."""
+    images = "held-out training images" if run.training.get("is_held_out") else "test images"
+    number = as_number(run.training.get("test_images"))
+    return images if number is None else f"{number:,.0f} {images}"
 
 
 def _curves(run: RunRecord) -> Sequence[Part]:
