@@ -24,6 +24,7 @@ from typing import Any
 import torch
 
 from balenas_core._lock import holder
+from balenas_core._session import Session
 from balenas_core.run import RunDirectory
 
 _SMALL = [
@@ -131,25 +132,24 @@ def cost(folder: Path, search: list[str], rounds: int) -> None:
 
 
 class _Spent:
-    """Counts the time inside of ``write_checkpoint``."""
+    """Counts the time that saving takes, from gathering the state to the disk."""
 
     def __init__(self) -> None:
         self.seconds = 0.0
 
     def watch(self) -> bool:
         """Count from now on, instead of whoever counted before."""
-        write = getattr(RunDirectory.write_checkpoint, "original", RunDirectory.write_checkpoint)
+        save = getattr(Session._save, "original", Session._save)
 
-        def timed(*arguments: Any, **named: Any) -> str:
+        def timed(session: Session) -> None:
             start = time.perf_counter()
             try:
-                checksum: str = write(*arguments, **named)
-                return checksum
+                save(session)
             finally:
                 self.seconds += time.perf_counter() - start
 
-        timed.original = write  # type: ignore[attr-defined]
-        RunDirectory.write_checkpoint = timed  # type: ignore[method-assign,assignment]
+        timed.original = save  # type: ignore[attr-defined]
+        Session._save = timed  # type: ignore[method-assign]
         return True
 
 
