@@ -192,3 +192,25 @@ def test_a_training_that_was_ended_goes_on_to_the_same_result(
     weights = [load_file(run / "model.safetensors") for run in (cut, whole)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weight, weights[1][key]) for key, weight in weights[0].items())
+
+
+@pytest.mark.slow
+def test_of_several_processes_the_first_alone_speaks(toy_environment, tmp_path):
+    def torchrun(*arguments):
+        return subprocess.run(
+            [
+                sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
+                "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0",
+                "-m", "balenas_cli", *ARCH, *QUICK, *arguments,
+            ],
+            cwd=tmp_path, env=toy_environment, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+
+    done = torchrun("--output", "out", "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["processes"] == 2
+    refused = torchrun("--output", "none", "--resume", "must")
+    assert refused.returncode != 0
+    assert refused.stdout == ""
+    assert refused.stderr.count("error: none holds no run to go on with") == 1

@@ -15,7 +15,7 @@ from balenas_cli._console import print_json, print_text, show, stderr, table
 from balenas_cli._progress import Progress, shown
 from balenas_cli._stopping import stops
 from balenas_cli._train_plan import Plan
-from balenas_core.errors import DivergenceError
+from balenas_core.errors import BalenasError, DivergenceError
 from balenas_core.events import EpochEnded
 from balenas_core.run import finite
 from balenas_timm.training import Training, TrainingResult, TrainingStarted
@@ -37,11 +37,15 @@ def execute(plan: Plan, *, quiet: bool, json: bool) -> None:
         quiet: Show no progress.
         json: Print the results as JSON, and nothing else.
     """
-    is_first = is_first_process()
-    is_quiet = quiet or json or not is_first
-    results = [_run(job, plan.resume, quiet=is_quiet) for job in plan.jobs]
-    if not is_first:
+    if not is_first_process():
+        # What there is to say, also of errors, the first process says.
+        try:
+            for job in plan.jobs:
+                _run(job, plan.resume, quiet=True)
+        except BalenasError as error:
+            sys.exit(error.exit_code)
         return
+    results = [_run(job, plan.resume, quiet=quiet or json) for job in plan.jobs]
     if json:
         print_json(finite(_plain(results)))
     elif len(results) == 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -29,17 +30,22 @@ def shared(tmp_path_factory):
     """Return the folder and the output of two processes."""
     folder = tmp_path_factory.mktemp("processes")
     script = Path(__file__).with_name("training_processes.py")
-    done = subprocess.run(
+    process = subprocess.Popen(
         [
             sys.executable, "-m", "torch.distributed.run", "--nproc-per-node=2",
-            "--master-addr=127.0.0.1", "--master-port=0", "--rdzv-backend=c10d",
-            "--rdzv-endpoint=127.0.0.1:0", str(script), str(folder),
+            "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", str(script), str(folder),
         ],
-        capture_output=True, text=True, timeout=300, check=False,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    return folder, sorted(done.stdout.splitlines())
+    try:
+        stdout, stderr = process.communicate(timeout=180)
+    except subprocess.TimeoutExpired:
+        # The launcher's end alone would leave its processes waiting for each other.
+        os.killpg(process.pid, signal.SIGKILL)
+        raise
+    assert process.returncode == 0, stderr
+    return folder, sorted(stdout.splitlines())
 
 
 def _metrics(folder):

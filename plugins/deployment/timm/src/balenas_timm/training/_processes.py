@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -12,7 +13,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from balenas_core._device import find_device
-from balenas_core.errors import UsageError
+from balenas_core.errors import BalenasError, UsageError
 
 T = TypeVar("T")
 
@@ -47,6 +48,26 @@ class Processes:
         if self.count == 1:
             return flag
         return bool(self.sums(torch.tensor(float(flag), device=self.device)))
+
+    def first(self, compute: Callable[[], T]) -> T | None:
+        """Return what the first process computes; None in the others.
+
+        Raises:
+            BalenasError: The first process raised it; it is raised in all of them.
+        """
+        if self.count == 1:
+            return compute()
+        value: T | None = None
+        error: BalenasError | None = None
+        if self.is_first:
+            try:
+                value = compute()
+            except BalenasError as raised:
+                error = raised
+        error = self.share(error)
+        if error is not None:
+            raise error
+        return value
 
     def share(self, value: T) -> T:
         """Return the first process's value."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -86,25 +85,21 @@ class Training:
         try:
             own = join(job.device)
             with cpu_threads(job.threads), seeded(derive_seed(job.seed, "global")):
-                run = existing_run(job, resume, TRAINING) if own.is_first else None
+                existing = own.first(lambda: existing_run(job, resume, TRAINING))
                 try:
-                    return self._run(run, own)
+                    return self._run(existing, own)
                 finally:
-                    if run is not None:
-                        run.release()
+                    if existing is not None:
+                        existing.release()
         finally:
             self._is_stop_requested = False
 
     def _run(self, existing: RunDirectory | None, own: Processes) -> TrainingResult:
         job = self.job
-        done = own.share(
-            _result_of(existing, job, self._registry) if existing is not None else None
-        )
+        done = own.share(own.first(lambda: _result_of(existing, job, self._registry)))
         if done is not None:
             return done
-        state = None if existing is None else _state_of(existing, job, self._registry)
-        if existing is None and job.output is not None and own.is_first:
-            check_is_free(job.output, TRAINING)
+        state = own.share(own.first(lambda: _state_of(existing, job, self._registry)))
         space: AnySpace = self._build("space", job.space)
         dataset: ImageDataset = self._build("dataset", job.data)
         session = Session(
@@ -119,12 +114,11 @@ class Training:
         )
         run = existing
         try:
-            if run is None and own.is_first and job.output is not None:
-                run = _new_run(job, job.output, own)
+            # Every process must come by here: the others wait for the first.
+            run = own.first(lambda: existing or _new_run(job, own))
             if existing is not None:
                 existing.write_status("running", message=None)
                 existing.restore_metrics(0 if state is None else state["place"]["metrics_size"])
-            state = own.share(state)
             if state is not None:
                 session.resume(state)
             result = session.run(run)
@@ -170,11 +164,13 @@ def _ignore(event: Event) -> None:
     del event
 
 
-def _new_run(job: TrainingJob, output: Path, own: Processes) -> RunDirectory:
+def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
+    if job.output is None:
+        return None
     settings = job.model_dump(mode="json")
     machine = environment.describe(str(own.device), torch.get_num_threads())
     return RunDirectory.create(
-        output,
+        job.output,
         config_yaml=dump_yaml(settings),
         environment={**machine, "processes": own.count},
         config=settings,
@@ -183,9 +179,11 @@ def _new_run(job: TrainingJob, output: Path, own: Processes) -> RunDirectory:
     )
 
 
-def _result_of(run: RunDirectory, job: TrainingJob, registry: Registry) -> TrainingResult | None:
+def _result_of(
+    run: RunDirectory | None, job: TrainingJob, registry: Registry
+) -> TrainingResult | None:
     """Return the result of a training that is done; None of one that is not."""
-    if run.read_status().get("status") != "done":
+    if run is None or run.read_status().get("status") != "done":
         return None
     _refuse_changes(run, job, registry)
     path = run.path / RESULT
@@ -200,8 +198,14 @@ def _result_of(run: RunDirectory, job: TrainingJob, registry: Registry) -> Train
         ) from error
 
 
-def _state_of(run: RunDirectory, job: TrainingJob, registry: Registry) -> dict[str, Any] | None:
+def _state_of(
+    run: RunDirectory | None, job: TrainingJob, registry: Registry
+) -> dict[str, Any] | None:
     """Return the state to go on from; None for the beginning."""
+    if run is None:
+        if job.output is not None:
+            check_is_free(job.output, TRAINING)
+        return None
     checkpoint = run.read_checkpoint()
     _refuse_changes(run, job, registry)
     run.tidy()
