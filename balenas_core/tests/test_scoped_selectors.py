@@ -8,9 +8,11 @@ from balenas_core._builtin import PointOptions
 from balenas_core._components import build_components
 from balenas_core._score_log import ScoreLog
 from balenas_core.distributions import PointDistribution
+from balenas_core.errors import PluginLoadError
 from balenas_core.options import PluginOptions
 from balenas_core.proxy import Proxy
 from balenas_core.random import generator
+from balenas_core.selection import Selector
 from balenas_core.testing import ToySpace, toy_config, toy_context, toy_plugin, toy_registry
 
 
@@ -66,6 +68,17 @@ def test_equal_work_is_done_once_whatever_it_is_part_of(registry, tmp_path):
         assert calls == 0
         expected = {c.architecture: c.scores["size"] for c in alone.candidates}
         assert all(expected[c.architecture] == c.scores["size"] for c in found.candidates)
+
+
+def test_a_stage_that_ranks_no_pool_is_named(registry):
+    class Whole(Selector):
+        def select(self, context):
+            raise AssertionError
+
+    registry.add("whole", toy_plugin("selector", Whole, provides=("stage",)))
+    config = toy_config(registry, selector={"name": "size > whole"})
+    with pytest.raises(PluginLoadError, match=r"'whole' says .* but Whole is no PoolSelector"):
+        build_components(config, registry)
 
 
 def test_other_options_are_other_work(registry, tmp_path):

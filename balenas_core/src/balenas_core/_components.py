@@ -88,14 +88,18 @@ def _build_selector(registry: Registry, section: PluginSection) -> Selector:
     if isinstance(options, StagedOptions):
         stages = {name: _build_stage(registry, s) for name, s in options.stages.items()}
         return StagedSelector(stages, options.survivors, options)
+    return scoped(_build_single(registry, section), _work(section))
+
+
+def _build_single(registry: Registry, section: PluginSection) -> Selector:
+    options = section.options
     if isinstance(options, RankingOptions):
         proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
-        selector: Selector = RankingSelector(
+        return RankingSelector(
             proxies, options, aggregate=options.aggregate, weights=options.weights
         )
-    else:
-        selector = _build(registry, "selector", section)
-    return scoped(selector, _work(section))
+    selector: Selector = _build(registry, "selector", section)
+    return selector
 
 
 def _work(section: PluginSection) -> str:
@@ -106,13 +110,13 @@ def _work(section: PluginSection) -> str:
 
 
 def _build_stage(registry: Registry, section: PluginSection) -> PoolSelector:
-    selector = _build_selector(registry, section)
+    selector = _build_single(registry, section)
     if not isinstance(selector, PoolSelector):
         raise PluginLoadError(
             f"selector {section.name!r} says that it can be a stage, but {type(selector).__name__} "
             f"is no PoolSelector; derive it from balenas_core.selectors.PoolSelector."
         )
-    return selector
+    return scoped(selector, _work(section))
 
 
 def _build(registry: Registry, kind: str, section: PluginSection, **context: Any) -> Any:

@@ -190,8 +190,8 @@ class Session:
             return
         if run.read_status().get("status") == "done":
             raise UsageError(
-                f"the checkpoints of {run.path} were removed, and with them what its search has "
-                f"learned; search again to choose by another selector."
+                f"the last checkpoint of {run.path} was removed or is damaged, and with it what "
+                f"the search has learned; search again to choose by another selector."
             )
         raise UsageError(
             f"the search of {run.path} is not finished: {self._place.epochs_done} of "

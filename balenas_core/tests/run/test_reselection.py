@@ -152,7 +152,7 @@ def test_a_search_that_is_not_finished_cannot_be_chosen_from(registry, make, tmp
 
 def test_a_run_without_checkpoints_has_nothing_to_choose_from(registry, make, run):
     shutil.rmtree(run / "checkpoints")
-    with pytest.raises(UsageError, match=r"the checkpoints of .* were removed"):
+    with pytest.raises(UsageError, match=r"the last checkpoint of .* was removed"):
         Search(make(output=run, selector="size"), registry=registry).select()
 
 

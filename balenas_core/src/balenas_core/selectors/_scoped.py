@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import overload
 
 from balenas_core._selector_options import PoolOptions
 from balenas_core.selection import Selection, SelectionContext, Selector
@@ -11,6 +12,10 @@ from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
 
 
+@overload
+def scoped(selector: PoolSelector, scope: str) -> PoolSelector: ...
+@overload
+def scoped(selector: Selector, scope: str) -> Selector: ...
 def scoped(selector: Selector, scope: str) -> Selector:
     """Return a selector that remembers under keys beginning with ``scope``.
 
