@@ -101,4 +101,20 @@ def test_shortening_keeps_both_ends_and_the_limit(text, limit):
 
 
 def test_unknown_statistics_and_missing_numbers_are_left_out():
-    assert epoch_text({"train_loss": 1.0, "kl": 3.0}) == "train 1.0000 (- %)  validation - (- %)"
+    assert epoch_text({"train_loss": 1.0, "kl": 3.0}) == "train 1.0000 (- %)"
+
+
+def test_a_training_shows_its_test_and_a_bar_of_its_name():
+    metrics = {"train_loss": 1.0, "train_accuracy": 60.0, "test_loss": 0.5, "test_accuracy": 80.0}
+    assert epoch_text(metrics) == "train 1.0000 (60.0 %)  test 0.5000 (80.0 %)"
+    screen = console(is_terminal=True)
+    live = Live(screen, "training")
+    live.begin(3, 4)
+    live(StepEnded(0, 3, 2.0, None))
+    live(EpochEnded(0, metrics))
+    screen.print(live.render())
+    text = screen.file.getvalue()
+    assert "training" in text
+    assert "epoch 1/3 step 4/4" in text
+    assert "test 0.5000 (80.0 %)" in text
+    assert "now" not in text  # which is where a search shows its architecture
