@@ -48,12 +48,9 @@ def execute(plan: Plan, *, quiet: bool, json: bool) -> None:
     results = [_run(job, plan.resume, quiet=quiet or json) for job in plan.jobs]
     if json:
         print_json(finite(_plain(results)))
-    elif len(results) == 1:
-        print_text(f"{results[0].architecture}\n")
-        show(_facts(results[0]))
-    else:
-        print_text(f"{results[0].architecture}\n")
-        show(_by_seed(results))
+        return
+    print_text(results[0].architecture)
+    show(_facts(results[0]) if len(results) == 1 else _by_seed(results))
 
 
 class _Record:
