@@ -1,9 +1,11 @@
 """Cost of a supernet step: the shared implementation against the textbook one.
 
     python benchmarks/supernet.py [--spaces darts nb201 nb1shot1] [--batch 64] [--repeats 5]
+    python benchmarks/supernet.py --compile   # compiled cells too, which takes minutes first
     python benchmarks/supernet.py --curve   # how the cost grows with batch, cells, channels
 
-Both run on the same modules and give the same numbers (tests/*_sharing.py). A step is one
+"recomputed" is the shared one with training.checkpoint_cells. All run on the same modules and
+give the same numbers (tests/*_sharing.py). A step is one
 forward and one backward pass with soft weights; a first-order search makes two. CPU seconds
 are those of the process, medians of repeats in turn; activations are the tensors that
 autograd keeps for the backward pass, each memory block counted once.
@@ -12,6 +14,7 @@ autograd keeps for the backward pass, each memory block counted once.
 from __future__ import annotations
 
 import argparse
+import copy
 import importlib
 import statistics
 import sys
@@ -23,9 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from balenas_core.cells import compile_cells
 from balenas_core.random import generator, seeded
 from balenas_core.registry import default_registry
-from balenas_core.space import AnySpace, Task
+from balenas_core.space import AnySpace, Supernet, Task
 
 ROOT = Path(__file__).parents[1]
 SIZES: dict[str, dict[str, Any]] = {
@@ -34,7 +38,7 @@ SIZES: dict[str, dict[str, Any]] = {
     "nb1shot1": {"channels": 16, "cells": 9},
 }
 
-Forward = Callable[[nn.Module, Tensor, dict[str, Tensor]], Tensor]
+Forward = Callable[[Supernet, Tensor, dict[str, Tensor]], Tensor]
 
 
 def textbook(space: str) -> Forward:
@@ -44,10 +48,19 @@ def textbook(space: str) -> Forward:
     return forward
 
 
-def shared(supernet: nn.Module, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+def shared(supernet: Supernet, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
     """Call the supernet."""
     logits: Tensor = supernet(x, weights)
     return logits
+
+
+def recomputed(supernet: Supernet, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+    """Call the supernet without keeping the inside of its cells."""
+    supernet.recomputes_cells = True
+    try:
+        return shared(supernet, x, weights)
+    finally:
+        supernet.recomputes_cells = False
 
 
 def build(name: str, **changes: int) -> AnySpace:
@@ -59,7 +72,7 @@ def build(name: str, **changes: int) -> AnySpace:
     return space
 
 
-def measure(forward: Forward, supernet: nn.Module, space: AnySpace, x: Tensor) -> dict[str, float]:
+def measure(forward: Forward, supernet: Supernet, space: AnySpace, x: Tensor) -> dict[str, float]:
     """Return CPU seconds forward and backward, and MiB of saved activations, of one step."""
     logits = {d.name: torch.zeros(d.shape, requires_grad=True) for d in space.decisions}
     owned = {p.untyped_storage().data_ptr() for p in supernet.parameters()}
@@ -71,11 +84,20 @@ def measure(forward: Forward, supernet: nn.Module, space: AnySpace, x: Tensor) -
             blocks[storage.data_ptr()] = storage.nbytes()
         return tensor
 
+    def keep_inputs(_module: nn.Module, inputs: tuple[Any, ...]) -> None:
+        for tensor in inputs:
+            if isinstance(tensor, Tensor):
+                pack(tensor)
+
+    # Recomputed cells keep their inputs without autograd.
+    hooks = [cell.register_forward_pre_hook(keep_inputs) for cell in supernet.cell_modules]
     weights = {name: value.softmax(-1) for name, value in logits.items()}
     start = time.process_time()
     with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
         loss = forward(supernet, x, weights).square().mean()
     middle = time.process_time()
+    for hook in hooks:
+        hook.remove()
     loss.backward()
     end = time.process_time()
     supernet.zero_grad()
@@ -87,24 +109,32 @@ def measure(forward: Forward, supernet: nn.Module, space: AnySpace, x: Tensor) -
     }
 
 
-def compare(name: str, batch: int, repeats: int) -> None:
+def compare(name: str, batch: int, repeats: int, *, is_compiling: bool) -> None:
     """Print one line an implementation, and the ratios."""
     space = build(name)
     with seeded(0):
         supernet = space.supernet(Task((3, 32, 32), 10))
     x = torch.randn(batch, 3, 32, 32, generator=generator(0))
-    sides = {"textbook": textbook(name), "shared": shared}
-    for forward in sides.values():
-        measure(forward, supernet, space, x)  # the first of each also sets memory up
+    sides: dict[str, tuple[Forward, Supernet]] = {
+        "textbook": (textbook(name), supernet),
+        "shared": (shared, supernet),
+        "recomputed": (recomputed, supernet),
+    }
+    if is_compiling:
+        sides["compiled"] = shared, copy.deepcopy(supernet)
+        compile_cells(sides["compiled"][1].cell_modules, x.device)
+    for side in sides.values():
+        measure(*side, space, x)  # the first of each also sets memory up
     runs = [
-        {label: measure(forward, supernet, space, x) for label, forward in sides.items()}
-        for _ in range(repeats)
+        {label: measure(*side, space, x) for label, side in sides.items()} for _ in range(repeats)
     ]
     medians = {label: _medians([run[label] for run in runs]) for label in sides}
     for label, values in medians.items():
-        print(name, f"{label:<9}", *(f"{k} {v:9.3f}" for k, v in values.items()), sep="  ")
-    ratios = {key: value / medians["shared"][key] for key, value in medians["textbook"].items()}
-    print(name, "ratio    ", *(f"{k} {v:9.2f}" for k, v in ratios.items()), sep="  ", flush=True)
+        print(name, f"{label:<10}", *(f"{k} {v:9.3f}" for k, v in values.items()), sep="  ")
+    for label in list(sides)[1:]:
+        ratios = {key: value / medians[label][key] for key, value in medians["textbook"].items()}
+        print(name, f"/ {label:<8}", *(f"{k} {v:9.2f}" for k, v in ratios.items()), sep="  ")
+    sys.stdout.flush()
 
 
 def _medians(runs: list[dict[str, float]]) -> dict[str, float]:
@@ -138,6 +168,7 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=64)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--compile", action="store_true", help="compiled cells too")
     parser.add_argument("--curve", action="store_true", help="growth of the cost instead")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
@@ -145,7 +176,7 @@ def main() -> None:
         curve(arguments.repeats)
         return
     for name in arguments.spaces:
-        compare(name, arguments.batch, arguments.repeats)
+        compare(name, arguments.batch, arguments.repeats, is_compiling=arguments.compile)
 
 
 if __name__ == "__main__":

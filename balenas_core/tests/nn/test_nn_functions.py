@@ -25,14 +25,14 @@ def saved_by(function):
         return function(), saved
 
 
-def layers(kernel, mode, *, is_training):
-    conv = nn.Conv2d(3, 2, kernel, padding=kernel // 2, bias=False).double()
-    norm = mode.make(2).double().train(is_training)
+def layers(kernel, mode, *, channels=3, is_training):
+    conv = nn.Conv2d(3, channels, kernel, padding=kernel // 2, bias=False).double()
+    norm = mode.make(channels).double().train(is_training)
     nn.init.normal_(conv.weight, generator=torch.Generator().manual_seed(0))
     for number, parameter in enumerate(norm.parameters()):
         nn.init.normal_(parameter, generator=torch.Generator().manual_seed(number))
     if norm.running_mean is not None:
-        norm.running_mean.copy_(randn(2))
+        norm.running_mean.copy_(randn(channels))
     return conv, norm
 
 
@@ -74,9 +74,9 @@ def test_convolution_norm_and_relu_have_exact_derivatives(kernel, is_training):
     assert gradgradcheck(function, (x, weight))
 
 
-@pytest.mark.parametrize(("kernel", "kept"), [(1, 0), (3, 1)])
-def test_convolution_norm_and_relu_keep_the_input_and_what_is_dear(kernel, kept):
-    conv, norm = layers(kernel, BatchNormMode(), is_training=True)
+@pytest.mark.parametrize(("kernel", "channels", "kept"), [(1, 3, 0), (1, 2, 1), (3, 3, 1)])
+def test_convolution_norm_and_relu_keep_the_input_and_what_is_dear(kernel, channels, kept):
+    conv, norm = layers(kernel, BatchNormMode(), channels=channels, is_training=True)
     x = randn(4, 3, 8, 8).requires_grad_()
     out, saved = saved_by(lambda: conv_norm_relu(conv, norm, x, torch.tensor(0.5)))
     features = [t for t in saved if t.dim() == 4 and t.shape[2:] == (8, 8)]

@@ -15,8 +15,9 @@ from balenas_core.nn._norm import NormArguments, scaled_arguments
 def conv_norm_relu(conv: nn.Conv2d, norm: nn.BatchNorm2d, x: Tensor, weight: Tensor) -> Tensor:
     """Return ``relu(weight * norm(conv(x)))``, which may be written to.
 
-    The backward pass keeps ``x`` and, unless the convolution is 1x1, its result; it computes
-    the rest again. torch's own keeps both and the mask of the ReLU, or its result.
+    The backward pass keeps ``x`` and, unless it is large and cheap, the result of the
+    convolution; it computes the rest again. torch's layers keep both, and the result or the
+    mask of the ReLU.
 
     Args:
         conv: Convolution without bias.
@@ -50,7 +51,7 @@ class _ConvNormRelu(torch.autograd.Function):
             assert by.variance is not None
             mean, spread = by.mean, by.variance
         # `spread` is the inverse deviation of the batch, or the running variance.
-        kept = None if kernel.shape[2:] == (1, 1) else convolved
+        kept = None if _is_cheap(kernel) else convolved
         ctx.save_for_backward(x, kernel, scale, shift, mean, spread, kept)
         ctx.conv, ctx.by = conv, by
         return result.relu_()
@@ -91,6 +92,12 @@ class _ConvNormRelu(torch.autograd.Function):
             else conv.gradients(by_convolved, x, kernel, needed[:2])
         )
         return *by_first, by_scale, by_shift, None, None
+
+
+def _is_cheap(kernel: Tensor) -> bool:
+    """Whether a convolution is 1x1, and its result no smaller than its input."""
+    channels_out, channels_in, *size = kernel.shape
+    return size == [1, 1] and channels_out >= channels_in
 
 
 def _differentiable_gradients(
