@@ -5,8 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 
-from timm.models import register_model
-from timm.models._registry import is_model
+from timm.models import is_model, register_model
 from torch import nn
 
 from balenas_core.data._cifar import CIFAR10_STATISTICS

@@ -7,8 +7,7 @@ import re
 from collections.abc import Iterator
 from typing import Any, NoReturn
 
-from timm.layers.adaptive_avgmax_pool import SelectAdaptivePool2d
-from timm.layers.classifier import create_classifier
+from timm.layers import SelectAdaptivePool2d, create_classifier
 from timm.models._features import feature_take_indices
 from torch import Tensor, nn
 from torch.nn import functional

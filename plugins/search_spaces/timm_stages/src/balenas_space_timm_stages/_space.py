@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-from timm.layers import ConvNormAct, get_act_layer  # type: ignore[attr-defined]
+from timm.layers import ConvNormAct, get_act_layer
 from timm.models._efficientnet_blocks import InvertedResidual, SqueezeExcite
 from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import nn

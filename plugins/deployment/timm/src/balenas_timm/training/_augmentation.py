@@ -8,12 +8,12 @@ from typing import Any
 
 import torch
 from PIL import Image
+from timm.data import Mixup
 from timm.data.auto_augment import (
     augment_and_mix_transform,
     auto_augment_transform,
     rand_augment_transform,
 )
-from timm.data.mixup import Mixup
 from timm.data.random_erasing import RandomErasing
 from torch import Tensor
 from torchvision.transforms.functional import (  # type: ignore[import-untyped]

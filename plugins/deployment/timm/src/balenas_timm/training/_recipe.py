@@ -160,7 +160,7 @@ class TrainingRecipe(BaseModel):
     @field_validator("optimizer")
     @classmethod
     def _is_known(cls, name: str) -> str:
-        from timm.optim._optim_factory import list_optimizers
+        from timm.optim import list_optimizers
 
         known = [str(one) for one in list_optimizers()]
         if name not in known:
