@@ -33,8 +33,8 @@ def save_weights(path: Path, state: Mapping[str, Tensor], blueprint: Blueprint) 
     """
     # Tensors in channels-last layout, or that share memory, are refused by safetensors.
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
-    metadata = {"format": "pt", _KEY: blueprint.model_dump_json(exclude_none=True)}
-    data = safetensors.torch.save(tensors, metadata)
+    # One key alone: several come in no fixed order, and equal networks in unequal files.
+    data = safetensors.torch.save(tensors, {_KEY: blueprint.model_dump_json(exclude_none=True)})
     with output_errors(path):
         write_atomically(path, lambda file: file.write(data))
 
