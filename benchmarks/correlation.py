@@ -109,7 +109,7 @@ def scores_of(
             file.append(row.architecture, row.scored_as, row.scores)
     finally:
         file.close()
-    if missing:
+    if missing and jobs == 1:  # the time of other processes is not known here
         seconds = time.process_time() - start
         print(
             f"scored {len(missing):,} cells, {len(known) - before:,} of them different, in "
