@@ -157,10 +157,15 @@ class TestYaml:
     @pytest.mark.parametrize(
         ("text", "line", "column", "message"),
         [
-            ("a: 1\nb: [1,\nc: 2\n", 4, 1, "not valid YAML: .*"),
+            (
+                "a: 1\nb: [1,\nc: 2\n",
+                2,
+                4,
+                r"'\[' is opened here and not closed before line 4, column 1",
+            ),
             ("a: 1\n\tb: 2\n", 2, 1, "indent with spaces"),
             ("a: b: c\n", 1, 5, "check the indentation, and put text with ': ' in quotes"),
-            ("a: 'x\n", 2, 1, "unexpected end of stream"),
+            ("a: 'x\n", 1, 4, "not closed before line 2, column 1: found unexpected end of stream"),
             ("a: *b\n", 1, 4, "undefined alias"),
             ("a: 1\n---\nb: 2\n", 2, 1, "but found another document"),
             ("a: %\n", 1, 4, "cannot start any token"),
