@@ -63,7 +63,12 @@ def plugin(kind: str, **fields: Any) -> Plugin:
 def registry() -> Registry:
     found = Registry(use_entry_points=False)
     for name, one in {
-        "maze": plugin("space", options=MazeOptions, provides=("supernet",)),
+        "maze": plugin(
+            "space",
+            options=MazeOptions,
+            provides=("supernet",),
+            recommends={"selector": "synflow+naswot"},
+        ),
         "plain": plugin("space"),
         "gaussian": plugin("distribution", options=LrOptions, provides=("gaussian",)),
         "point": plugin("distribution", provides=("logits",)),

@@ -265,6 +265,24 @@ class TestSelector:
     def test_is_argmax_by_default(self, registry):
         assert load(registry).selector == PluginSection(name="argmax")
 
+    @pytest.mark.parametrize("section", ["auto", {"name": "auto"}])
+    def test_auto_is_what_the_space_recommends(self, registry, section):
+        assert load(registry, selector=section) == load(registry, selector="synflow+naswot")
+
+    def test_options_of_auto_are_those_of_what_the_space_recommends(self, registry):
+        given = {"draws": 3, "naswot": {"log": True}}
+        found = load(registry, selector={"name": "auto", **given})
+        assert found == load(registry, selector={"name": "synflow+naswot", **given})
+
+    def test_auto_is_refused_where_the_space_recommends_nothing(self, registry):
+        with pytest.raises(ConfigError, match="selector: space 'plain' recommends no selector"):
+            load(registry, space="plain", optimizer="free", distribution="point", selector="auto")
+
+    def test_auto_causes_no_second_problem_where_the_space_is_unknown(self, registry):
+        with pytest.raises(ConfigError) as caught:
+            load(registry, space="mase", selector="auto")
+        assert len(str(caught.value).splitlines()) == 1
+
     def test_may_be_a_selector_plugin_with_options(self, registry):
         section = load(registry, selector={"name": "random", "draws": 3}).selector
         assert section.options.draws == 3

@@ -57,8 +57,8 @@ Selector = Annotated[
     typer.Option(
         "--selector",
         metavar="NAME",
-        help="How the final architecture is chosen: a selector, a proxy, proxies such as a+b, or "
-        "stages such as a+b > supernet > train.",
+        help="How the final architecture is chosen: a selector, a proxy, proxies such as a+b, "
+        "stages such as a+b > supernet > train, or auto for what the space recommends.",
         autocompletion=complete("selector", "proxy"),
         rich_help_panel=_PLUGINS,
     ),

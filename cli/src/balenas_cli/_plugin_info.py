@@ -60,6 +60,7 @@ def describe(ref: PluginRef) -> dict[str, Any]:
         "provides": list(plugin.provides),
         "needs": {kind: list(names) for kind, names in plugin.needs.items()},
         "defaults": dict(plugin.defaults),
+        "recommends": dict(plugin.recommends),
         "status": runs,
         "options": option_rows(plugin.options),
         "settings": dict(load_preset(ref)) if ref.kind == "preset" else None,
@@ -135,6 +136,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("provides", ", ".join(facts["provides"])),
         ("needs", "; ".join(f"{k} with {', '.join(v)}" for k, v in facts["needs"].items())),
         ("by default with", ", ".join(f"{k} {v}" for k, v in facts["defaults"].items())),
+        ("recommends", ", ".join(f"{k} {v}" for k, v in facts["recommends"].items())),
         *((f"status {key}".strip(), value) for key, value in facts["status"].items()),
     ]
     return [(key, value) for key, value in lines if value]

@@ -30,7 +30,7 @@ from balenas_core.config._sections import (
     resolve_section,
     section_validator,
 )
-from balenas_core.config._selector import resolve_selector
+from balenas_core.config._selector import AUTO_SELECTOR, resolve_selector
 
 DEFAULT_DATASET = "digits"
 DEFAULT_EXECUTOR = "local"
@@ -164,7 +164,20 @@ class TrainingConfig(BaseModel):
 
 
 def _validate_selector(value: Any, info: ValidationInfo) -> PluginSection:
-    return resolve_selector(value, registry_of(info))
+    """Resolve the section; ``auto`` is the selector that the space recommends."""
+    registry = registry_of(info)
+    section = {"name": value} if isinstance(value, str) else value
+    if not isinstance(section, Mapping) or section.get("name") != AUTO_SELECTOR:
+        return resolve_selector(value, registry)
+    space = info.data.get("space")
+    if space is None:  # it is invalid, which is reported already
+        return PluginSection(name="")
+    _, plugin = find_plugin("space", space.name, registry)
+    recommended = plugin.recommends.get("selector")
+    if recommended is None:
+        fail([Problem(("name",), f"space {space.name!r} recommends no selector. Name one, or "
+                                 f"proxies joined by '+'. {choices('selector', registry)}")])  # fmt: skip
+    return resolve_selector({**section, "name": recommended}, registry)
 
 
 def _validate_distribution(value: Any, info: ValidationInfo) -> PluginSection:
@@ -211,7 +224,8 @@ class SearchConfig(BaseModel):
     )
     selector: Annotated[PluginSection, BeforeValidator(_validate_selector)] = Field(
         default=_FROM_DEFAULT,
-        description="Chooses the final architecture: a selector, or proxies joined by '+'.",
+        description="Chooses the final architecture: a selector, proxies joined by '+', or auto "
+        "for what the space recommends.",
     )
     data: Annotated[PluginSection, section_validator("dataset", default=DEFAULT_DATASET)] = Field(
         default=_FROM_DEFAULT, description="Images."

@@ -14,7 +14,12 @@ from pydantic.json_schema import GenerateJsonSchema
 from balenas_core._selector_options import PoolOptions
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._model import DEFAULT_DATASET, DEFAULT_EXECUTOR, SearchConfig
-from balenas_core.config._selector import DEFAULT_SELECTOR, RANKING_KEYS, RankingOptions
+from balenas_core.config._selector import (
+    AUTO_SELECTOR,
+    DEFAULT_SELECTOR,
+    RANKING_KEYS,
+    RankingOptions,
+)
 from balenas_core.config._stages import STAGE, StagedOptions
 from balenas_core.errors import PluginLoadError
 from balenas_core.options import PluginOptions
@@ -125,7 +130,8 @@ def _section(kind: str, registry: Registry, definitions: Schema) -> Schema:
         proxies = list(_usable("proxy", registry, definitions))
         nested = {one.name: _nested(one, definitions) for one in proxies}
         branches += [_proxy_branch(one, nested) for one in proxies]
-        bare += [one.name for one in proxies if not one.required]
+        bare += [*(one.name for one in proxies if not one.required), AUTO_SELECTOR]
+        branches.append(_auto_branch())
         if len(proxies) > 1:
             branches.append(_ranking_branch(proxies, nested))
             branches.append({"type": "string", "pattern": _sum_pattern(proxies)})
@@ -229,6 +235,16 @@ def _staged_pattern(stages: list[_Usable], proxies: list[_Usable]) -> str:
 def _sum_pattern(proxies: list[_Usable]) -> str:
     names = "|".join(re.escape(one.name) for one in proxies)
     return rf"^\s*({names})(\s*\+\s*({names}))+\s*$"
+
+
+def _auto_branch() -> Schema:
+    """Describe the space's own selector, whose options are not known before the space is."""
+    return {
+        "type": "object",
+        "description": "what the space recommends",
+        "properties": {"name": {"const": AUTO_SELECTOR}},
+        "required": ["name"],
+    }
 
 
 def _mapping(description: str, properties: Schema, required: tuple[str, ...]) -> Schema:

@@ -36,6 +36,8 @@ from balenas_core.plugin import Plugin
 from balenas_core.registry import PluginRef, Registry, normalize
 
 DEFAULT_SELECTOR = "argmax"
+AUTO_SELECTOR = "auto"
+"""Stands for the selector that the space recommends."""
 
 
 class RankingOptions(PoolOptions):

@@ -114,7 +114,7 @@ BALENAS: Preset = {
     "training": _TRAINING,
 }
 
-BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "naswot", "draws": 64}}
+BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "auto", "draws": 64}}
 
 _UNIFORM: Preset = {
     "name": "gumbel_softmax",

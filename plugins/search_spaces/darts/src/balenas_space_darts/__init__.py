@@ -26,6 +26,7 @@ plugin = Plugin(
     implementation="balenas_space_darts._space:DartsSpace",
     options=DartsOptions,
     provides=("supernet",),
+    recommends={"selector": "swap+synflow"},
 )
 
 _HOME = {

@@ -30,6 +30,7 @@ plugin = Plugin(
     implementation="balenas_space_nb1shot1._space:NB1Shot1Space",
     options=NB1Shot1Options,
     provides=("supernet", "benchmark"),
+    recommends={"selector": "az_expressivity+params"},
 )
 
 _HOME = {

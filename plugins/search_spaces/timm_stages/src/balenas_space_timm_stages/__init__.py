@@ -17,6 +17,7 @@ plugin = Plugin(
     implementation="balenas_space_timm_stages._space:TimmStagesSpace",
     options=TimmStagesOptions,
     provides=("supernet",),
+    recommends={"selector": "az_nas"},
 )
 
 __all__ = ["TimmStagesOptions", "TimmStagesSpace", "plugin"]

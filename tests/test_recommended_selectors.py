@@ -1,0 +1,32 @@
+"""What the standard spaces recommend is installed with them, and can choose."""
+
+import pytest
+
+from balenas_core import Search, SearchConfig
+from balenas_core.registry import default_registry
+
+SPACES = [ref.name for ref in default_registry().refs("space")]
+SMALL = {
+    "darts": {"channels": 2, "cells": 3},
+    "nb1shot1": {"channels": 4, "cells": 3},
+    "nb201": {"channels": 4},
+    "timm_stages": {},
+}
+
+
+def config(name, **changes):
+    return SearchConfig(
+        space={"name": name, **SMALL.get(name, {})},
+        optimizer={"name": "random"},
+        selector={"name": "auto", "draws": 3},
+        data="digits",
+        **changes,
+    )
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_every_space_recommends_a_selector_that_ranks_by_several_scores(name):
+    result = Search(config(name)).run()
+    scores = [candidate.scores for candidate in result.selection.candidates]
+    assert len(scores) >= 3
+    assert all(len(one) >= 2 for one in scores)
