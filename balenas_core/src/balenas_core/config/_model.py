@@ -175,8 +175,8 @@ def _validate_selector(value: Any, info: ValidationInfo) -> PluginSection:
     _, plugin = find_plugin("space", space.name, registry)
     recommended = plugin.recommends.get("selector")
     if recommended is None:
-        fail([Problem(("name",), f"space {space.name!r} recommends no selector. Name one, or "
-                                 f"proxies joined by '+'. {choices('selector', registry)}")])  # fmt: skip
+        known = choices("selector", registry)
+        fail([Problem(("name",), f"space {space.name!r} recommends no selector. {known}")])
     return resolve_selector({**section, "name": recommended}, registry)
 
 
