@@ -75,7 +75,7 @@ def table_of(text):
 def test_runs_are_listed_with_their_status(call, three):
     rows = table_of(call("runs", "list").out)
     assert rows == [
-        ["run", "status", "space", "optimizer", "selector", "seed", "epochs", "accuracy"],
+        ["run", "status", "space", "optimizer", "selector", "seed", "epochs", "inherited_accuracy"],
         ["a", "done", "toy", "toy_adam", "toy_params", "0", "2/2", "60"],
         ["b", "failed", "toy", "toy_adam", "toy_params", "1", "1/2", "-"],
         ["deep/c", "interrupted", "toy", "toy_adam", "toy_params", "2", "2/2", "-"],
@@ -95,6 +95,7 @@ def test_a_run_that_a_process_holds_is_running(call, three):
         (("--sort", "train_loss"), ["a", "deep/c", "b"]),
         (("--sort", "train_loss", "--descending"), ["b", "deep/c", "a"]),
         (("--sort", "cifar10.regret"), ["a", "b", "deep/c"]),
+        (("--sort", "inherited_accuracy"), ["a", "b", "deep/c"]),
         (("--descending",), ["deep/c", "b", "a"]),
         (("--status", "failed"), ["b"]),
         (("--filter", "seed=1"), ["b"]),

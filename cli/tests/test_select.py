@@ -89,7 +89,7 @@ def test_a_run_whose_selector_fails_can_be_finished_with_another(call, tmp_path:
     default_registry().add("broken", plugin)
     answer = call(*TOY, "--output", "here", "--selector", "broken")
     assert answer.code == 1
-    assert "balenas resume here [--selector NAME]" in answer.err
+    assert "balenas resume here [--selector NAME] [--set selector.KEY=VALUE]" in answer.err
     assert call("resume", "here", "--selector", "argmax", "--quiet").code == 0
     status = json.loads((tmp_path / "here" / "status.json").read_text())
     assert (status["status"], status["config"]["selector"]["name"]) == ("done", "argmax")

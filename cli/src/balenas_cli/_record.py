@@ -42,6 +42,7 @@ class Record:
             return [kept]
         if isinstance(error, SelectionError):
             kept += " The selection would fail again as it is: mend what it failed on, such as a"
-            kept += " proxy, or choose by another selector, and go on with:"
-            return [kept, f"  {resume_command(self._run)} [--selector NAME]"]
+            kept += " proxy or a limit, or choose by another selector, and go on with:"
+            command = resume_command(self._run)
+            return [kept, f"  {command} [--selector NAME] [--set selector.KEY=VALUE]"]
         return [f"{kept} Go on with:", f"  {resume_command(self._run)}"]

@@ -101,8 +101,7 @@ def listing(runs: Sequence[RunInfo], folder: Path, metric: str | None) -> str:
     if not runs:
         return "no runs"
     metrics = list(dict.fromkeys(["inherited_accuracy", *([metric] if metric else [])]))
-    rows = [["run", "status", "space", "optimizer", "selector", "seed", "epochs", "accuracy"]]
-    rows[0] += metrics[1:]
+    rows = [["run", "status", "space", "optimizer", "selector", "seed", "epochs", *metrics]]
     for run in runs:
         values = run.values
         rows.append(
