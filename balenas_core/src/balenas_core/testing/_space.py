@@ -28,6 +28,10 @@ class SearchSpaceConformance(PluginConformance):
         space: AnySpace = self.build()
         return space
 
+    def test_its_plugin_says_that_it_has_a_supernet(self) -> None:
+        provided = self.ref().load().provides
+        assert "supernet" in provided, 'declare provides=("supernet",); searches ask for it'
+
     def test_decisions_have_distinct_names_and_a_shape(self) -> None:
         decisions = self.space().decisions
         assert decisions

@@ -199,7 +199,7 @@ def test_the_page_on_writing_a_space_shows_the_real_code():
     shown = re.findall(r"```python\n(.*?)```", page.read_text(), flags=re.DOTALL)
     folder = Path(__file__).parents[1]
     real = "\n".join(file.read_text() for file in sorted(folder.rglob("*.py")))
-    assert len(shown) == 4
+    assert len(shown) == 5
     for code in shown:
         assert code in real
 
