@@ -107,9 +107,13 @@ def test_damaged_files_and_those_of_others_are_refused(tmp_path):
     with pytest.raises(DataError, match="has weights but does not say of which network"):
         balenas_timm.load(path)
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": "{}"})
-    with pytest.raises(DataError, match="describes no network: space: Field required"):
+    with pytest.raises(DataError, match="no network that can be built here: space: Field required"):
         balenas_timm.load(path)
     said = blueprint_of("balenas_nb201").model_dump_json()
+    gone = said.replace('"nb201"', '"gone"')
+    safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": gone})
+    with pytest.raises(DataError, match=r"no space called 'gone'\..* [a-z_0-9]+\.$"):
+        balenas_timm.load(path)
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": said})
     with pytest.raises(DataError, match=r"weights of another network: .* made with other opt"):
         balenas_timm.load(path)

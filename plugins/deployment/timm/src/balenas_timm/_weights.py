@@ -53,8 +53,8 @@ def read_blueprint(path: Path | str, registry: Registry | None = None) -> Bluepr
     """Return what a file of ``save_weights`` says of its network.
 
     Raises:
-        DataError: The file cannot be read, or says nothing.
-        ConfigError: Its search space is not installed, or refuses the options.
+        DataError: The file cannot be read, or says nothing; or its search space is not
+            installed, or refuses the options.
     """
     with _file(path) as file:
         metadata = file.metadata() or {}
@@ -68,7 +68,10 @@ def read_blueprint(path: Path | str, registry: Registry | None = None) -> Bluepr
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         place = ".".join(map(str, first["loc"]))
-        raise DataError(f"{path} describes no network: {place}: {first['msg']}.") from error
+        reason = first["msg"].rstrip(".")
+        raise DataError(
+            f"{path} describes no network that can be built here: {place}: {reason}."
+        ) from error
 
 
 def load_network(path: Path | str, registry: Registry | None = None) -> nn.Module:
