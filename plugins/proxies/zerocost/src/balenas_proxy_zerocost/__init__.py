@@ -15,6 +15,9 @@ if TYPE_CHECKING:
         az_progressivity as az_progressivity,
         az_trainability as az_trainability,
     )
+    from balenas_proxy_zerocost._feature_correlation import (
+        feature_correlation as feature_correlation,
+    )
     from balenas_proxy_zerocost._features import meco as meco, zen as zen
     from balenas_proxy_zerocost._fisher import fisher as fisher
     from balenas_proxy_zerocost._flow import logsynflow as logsynflow
@@ -35,6 +38,7 @@ _MODULE_OF = {
     "az_progressivity": "_az_nas",
     "az_trainability": "_az_nas",
     "epe_nas": "_jacobian",
+    "feature_correlation": "_feature_correlation",
     "fisher": "_fisher",
     "flops": "_size",
     "grad_norm": "_gradients",

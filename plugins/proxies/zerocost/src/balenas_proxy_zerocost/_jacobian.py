@@ -72,8 +72,9 @@ def correlation(rows: Tensor) -> Tensor | None:
     return unit @ unit.T
 
 
-def _jacov(jacobian: Tensor) -> float:
-    matrix = correlation(jacobian.flatten(1))
+def uncorrelatedness(responses: Tensor) -> float:
+    """Return the score of ``jacov`` for any `images x ...`-dim responses."""
+    matrix = correlation(responses.flatten(1))
     if matrix is None:
         return -math.inf
     values = torch.linalg.eigvalsh(matrix) + _K
@@ -97,7 +98,7 @@ def _epe_nas(jacobian: Tensor, labels: Tensor, classes: int) -> float:
 
 
 def _attach_jacov(run: NetworkPass) -> Callable[[], float]:
-    return lambda: _jacov(run.input_gradients)
+    return lambda: uncorrelatedness(run.input_gradients)
 
 
 def _attach_epe_nas(run: NetworkPass) -> Callable[[], float]:
@@ -118,7 +119,7 @@ class Jacov(BatchPassProxy):
 
     def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
         """Ask for the gradient in the images of every network."""
-        return lambda: [_jacov(jacobian) for jacobian in run.input_gradients]
+        return lambda: [uncorrelatedness(jacobian) for jacobian in run.input_gradients]
 
 
 class EpeNas(BatchPassProxy):

@@ -53,6 +53,12 @@ epe_nas = Plugin(
     api_version=1,
     implementation="balenas_proxy_zerocost._jacobian:EpeNas",
 )
+feature_correlation = Plugin(
+    kind="proxy",
+    summary="how little the last block's features of different images correlate",
+    api_version=1,
+    implementation="balenas_proxy_zerocost._feature_correlation:FeatureCorrelation",
+)
 fisher = Plugin(
     kind="proxy",
     summary="Fisher information of the channels' activations",
