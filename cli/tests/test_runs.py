@@ -169,6 +169,16 @@ def test_one_run_is_shown_with_what_to_do_next(call, three):
     assert data["result"]["architecture"] == "conv-conv"
 
 
+def test_one_run_is_shown_with_its_training(call, three):
+    assert json.loads(call("runs", "show", "a", "--json").out)["training"] == {}
+    Path("runs/a/training").mkdir()
+    result = {"test_accuracy": 98.75, "epochs": 20}
+    Path("runs/a/training/result.json").write_text(json.dumps(result))
+    shown = table_of(call("runs", "show", "a").out)
+    assert ["training", "test_accuracy", "98.75", "after", "20", "epochs"] in shown
+    assert json.loads(call("runs", "show", "a", "--json").out)["training"] == result
+
+
 def test_comparing_shows_what_differs_and_nothing_else(call, three):
     compared = json.loads(call("runs", "compare", "a", "b", "deep/c", "--json").out)
     assert compared["settings"] == {"seed": [0, 1, 2]}

@@ -28,6 +28,9 @@ RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN = STATUSES = (
     "running", "interrupted", "failed", "done", "unknown",
 )  # fmt: skip
 
+TRAINING = "training"
+"""Folder in a run of what ``balenas train`` made of the choice."""
+
 # More than a line of metrics has.
 _TAIL = 1 << 14
 
@@ -178,6 +181,14 @@ def read_selections(path: Path) -> dict[str, dict[str, Any]]:
     """
     found = {file.stem: _json(file) for file in sorted((path / SELECTIONS).glob("*.json"))}
     return {name: value for name, value in found.items() if value}
+
+
+def read_training(path: Path) -> dict[str, Any]:
+    """Return what became of a run's choice when ``balenas train`` trained it; empty if it did not.
+
+    What is damaged is left out.
+    """
+    return _json(path / TRAINING / RESULT)
 
 
 def last_metrics(path: Path) -> dict[str, Any]:

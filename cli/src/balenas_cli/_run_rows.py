@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_core._suggest import did_you_mean
 from balenas_core.errors import UsageError
-from balenas_core.runs import DONE, RUNNING, STATUSES, RunInfo, find_runs, read_selections, size_of
+from balenas_core.runs import (
+    DONE,
+    RUNNING,
+    STATUSES,
+    RunInfo,
+    find_runs,
+    read_selections,
+    read_training,
+    size_of,
+)
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -141,6 +150,7 @@ def plain(run: RunInfo) -> dict[str, Any]:
         "metrics": dict(run.metrics),
         "result": run.result,
         "selections": read_selections(run.path),
+        "training": read_training(run.path),
         "checkpoints": [path.name for path in _checkpoints(run)],
         "bytes": size_of(run.path),
     }
@@ -166,6 +176,7 @@ def details(run: RunInfo) -> RenderableType:
         "architecture": (run.result or run.metrics).get("architecture"),
         **{name: f"{value:.6g}" for name, value in run.values.items()},
         **_selections(run.path),
+        "training": _training(run.path),
         "checkpoints": ", ".join(path.stem.rpartition("-")[0] for path in _checkpoints(run)),
         "on disk": f"{size_of(run.path) / 2**20:.1f} MiB",
     }
@@ -186,6 +197,14 @@ def _selections(run: Path) -> dict[str, str]:
         facts += [f"{e['dataset']}.regret {e['regret']:.6g}" for e in selection["benchmark"]]
         found[f"selection {name}"] = ", ".join(facts)
     return found
+
+
+def _training(run: Path) -> str | None:
+    trained = read_training(run)
+    accuracy = trained.get("test_accuracy")
+    if accuracy is None:
+        return None
+    return f"test_accuracy {accuracy:.6g} after {_text(trained.get('epochs'))} epochs"
 
 
 def _checkpoints(run: RunInfo) -> list[Path]:

@@ -19,13 +19,10 @@ from balenas_core.hooks import LOAD_ERRORS
 from balenas_core.registry import Registry
 from balenas_core.report._numbers import as_number
 from balenas_core.run import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
-from balenas_core.runs import DONE, RunInfo, read_run, read_selections
+from balenas_core.runs import DONE, TRAINING, RunInfo, read_run, read_selections
 
 if TYPE_CHECKING:
     from balenas_core.space import AnySpace
-
-TRAINING = "training"
-"""Folder in a run of what ``balenas train`` made of the choice."""
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading well-formed JSON of another form ends in."""
