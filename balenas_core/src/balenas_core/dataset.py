@@ -48,6 +48,8 @@ class ImageDataset:
         class_names: One name per class.
         statistics: Mean and standard deviation per channel, of pixels in 0..1, by which both
             transforms standardise; None where they do something else.
+        crop: Part of the side that ``normalize`` keeps: it resizes the shorter side to the size
+            over ``crop``, bilinearly, and cuts out the centre. 1 where sizes stay as they are.
     """
 
     name: str
@@ -58,6 +60,7 @@ class ImageDataset:
     input_shape: tuple[int, int, int]
     class_names: Sequence[str]
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+    crop: float = 1.0
 
     @property
     def num_classes(self) -> int:

@@ -146,6 +146,7 @@ def load(options: ImageFolderOptions) -> ImageDataset:
         input_shape=(3, options.size, options.size),
         class_names=class_names,
         statistics=(normalize.mean, normalize.std),
+        crop=1 / _CROP_MARGIN,
     )
     check_dataset(dataset)
     return dataset

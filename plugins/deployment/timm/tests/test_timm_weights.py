@@ -7,11 +7,16 @@ import safetensors.torch
 import timm
 import torch
 from found_models import MODELS, NB201, images, make
+from PIL import Image
 
 import balenas_timm
+from balenas_core.data import ImageFolderOptions
 from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError
-from balenas_core.random import seeded
+from balenas_core.random import generator, seeded
+from balenas_core.registry import default_registry
 from balenas_timm import Blueprint, Normalized, load_network, read_blueprint, save_weights
+from balenas_timm._blueprint import known_of
+from balenas_timm._load import pretrained_cfg
 
 EVERY = pytest.mark.parametrize("name", MODELS)
 
@@ -48,6 +53,27 @@ def test_a_file_alone_gives_the_network_back(name, tmp_path):
     torch.testing.assert_close(model(images()), network(images()))
     assert model.default_cfg["mean"] == (0.5, 0.4, 0.3)
     assert model.default_cfg["label_names"] == tuple("abcdefghij")
+
+
+def test_timm_prepares_files_of_images_as_the_training_tested_them(tmp_path):
+    pixels = generator(0)
+    for part, name in (("train", "a"), ("test", "a"), ("train", "b"), ("test", "b")):
+        (tmp_path / part / name).mkdir(parents=True)
+        smooth = torch.nn.functional.interpolate(
+            torch.rand(1, 3, 6, 7, generator=pixels), (120, 140), mode="bicubic"
+        )[0]
+        values = (smooth.clamp(0, 1) * 255).byte().permute(1, 2, 0).contiguous().numpy()
+        Image.fromarray(values).save(tmp_path / part / name / "0.png")
+    folder = default_registry().find("dataset", "image_folder")
+    dataset = folder.build(ImageFolderOptions(root=tmp_path, size=56))
+    blueprint = blueprint_of("balenas_nb201", **known_of(dataset))
+    config = timm.data.resolve_data_config(pretrained_cfg=pretrained_cfg(blueprint))
+    view = timm.data.create_transform(**config)
+    ours = dataset.normalize(dataset.test[0])
+    with Image.open(tmp_path / "test" / "a" / "0.png") as image:
+        theirs = view(image)
+    assert config["crop_pct"] == 0.875
+    assert (ours - theirs).abs().max() < 0.05  # both round to whole pixel values in between
 
 
 @EVERY

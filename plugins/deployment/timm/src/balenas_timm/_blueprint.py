@@ -58,6 +58,9 @@ class Blueprint(BaseModel):
         default=False, description="Whether it has the form that it has inside a supernet."
     )
     normalization: Normalized | None = None
+    crop: float = Field(
+        default=1.0, gt=0, le=1, description="Part of the side that is left when images are cut."
+    )
     class_names: tuple[str, ...] | None = None
     provenance: dict[str, JsonValue] = Field(
         default={}, description="Where it comes from: search, training, scores, versions."
@@ -113,6 +116,7 @@ def known_of(dataset: ImageDataset) -> dict[str, Any]:
         "input_shape": dataset.input_shape,
         "num_classes": dataset.num_classes,
         "class_names": tuple(dataset.class_names),
+        "crop": dataset.crop,
     }
     if dataset.statistics is not None:
         mean, std = dataset.statistics

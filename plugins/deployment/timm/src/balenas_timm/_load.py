@@ -60,7 +60,8 @@ def pretrained_cfg(blueprint: Blueprint) -> dict[str, Any]:
         "architecture": model_name(blueprint.space.name),
         "input_size": blueprint.input_shape,
         "num_classes": blueprint.num_classes,
-        "crop_pct": 1.0,
+        "crop_pct": blueprint.crop,
+        "interpolation": "bilinear",
     }
     if blueprint.normalization is not None:
         described |= blueprint.normalization.model_dump()

@@ -124,7 +124,11 @@ def _input(blueprint: Blueprint, *, is_normalizing: bool) -> str:
             "Images are normalised first: `(x - mean) / std` for values `x` in 0..1, by channel, "
             f"with mean {_numbers(normalization.mean)} and std {_numbers(normalization.std)}."
         )
-    return f"{how} The network was built for images of {_shape(blueprint)}.\n"
+    size = f"The network was built for images of {_shape(blueprint)}"
+    if blueprint.crop < 1:
+        resized = round(min(blueprint.input_shape[1:]) / blueprint.crop)
+        size += f": the centre of images whose shorter side was resized to {resized}"
+    return f"{how} {size}.\n"
 
 
 def _numbers(values: tuple[float, ...]) -> str:
