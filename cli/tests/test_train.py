@@ -210,6 +210,7 @@ def test_of_several_processes_the_first_alone_speaks(toy_environment, tmp_path):
     done = torchrun("--output", "out", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["processes"] == 2
+    assert "warning: " not in done.stderr
     refused = torchrun("--output", "none", "--resume", "must")
     assert refused.returncode != 0
     assert refused.stdout == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -201,6 +202,8 @@ class TrainingLoop:
     def _wrapped(self) -> nn.Module:
         model: nn.Module = TwoHeads(self._network)
         if self._processes.count > 1:
+            # The gradient of a 1x1 kernel may come in channels_last, which for it is the same.
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view strides")
             devices = [self._device] if self._device.type == "cuda" else None
             model = DistributedDataParallel(model, device_ids=devices)
         if self._recipe.compile:
