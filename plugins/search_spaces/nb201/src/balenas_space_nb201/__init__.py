@@ -27,7 +27,7 @@ plugin = Plugin(
     implementation="balenas_space_nb201._space:NB201Space",
     options=NB201Options,
     provides=("supernet", "benchmark"),
-    recommends={"selector": "jacov+params"},
+    recommends={"selector": "feature_correlation+params"},
 )
 
 _HOME = {
