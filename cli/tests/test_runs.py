@@ -219,6 +219,18 @@ def test_force_removes_unfinished_runs_but_never_a_running_one(call, three):
     assert Path("runs/deep/c/config.yaml").exists()
 
 
+def test_a_run_whose_network_is_being_trained_is_not_removed(call, three):
+    training = Path("runs/a/training")
+    training.mkdir()
+    lock = RunLock.acquire(training)
+    refused = call("runs", "prune", "a", "--yes")
+    lock.release()
+    assert refused.code == 1
+    assert "runs/a/training is in use by process" in refused.err
+    assert Path("runs/a/config.yaml").exists()
+    assert Path("runs/a/checkpoints").exists()
+
+
 def test_checkpoints_can_go_and_results_stay(call, three):
     answer = call("runs", "prune", "a", "--checkpoints", "--yes")
     assert answer.out == "removed the checkpoints of runs/a (1.0 MiB)\n"

@@ -213,7 +213,7 @@ def remove_run(run: RunInfo, *, checkpoints_only: bool = False) -> None:
     """Remove a run's directory, or its checkpoints.
 
     Raises:
-        RunLockedError: A process works in it.
+        RunLockedError: A process works in it, or in a training below it.
         OutputError: It cannot be removed.
     """
     if not holds_run(run.path):
@@ -221,8 +221,10 @@ def remove_run(run: RunInfo, *, checkpoints_only: bool = False) -> None:
     with output_errors(run.path, verb="remove"):
         lock = RunLock.acquire(run.path)
         try:
-            shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
-            if not checkpoints_only:
+            if checkpoints_only:
+                shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
+            else:
+                _refuse_work_below(run.path)
                 # The configuration, which makes it a run, goes first, the lock last.
                 (run.path / CONFIG).unlink()
                 for entry in list(run.path.iterdir()):
@@ -234,6 +236,13 @@ def remove_run(run: RunInfo, *, checkpoints_only: bool = False) -> None:
             lock.release()
         if not checkpoints_only:
             run.path.rmdir()
+
+
+def _refuse_work_below(run: Path) -> None:
+    for lock in run.glob(f"*/{LOCK}"):
+        who = holder(lock.parent)
+        if who is not None:
+            raise RunLockedError(f"{lock.parent} is in use by {who}. Wait for it, or end it first.")
 
 
 def size_of(path: Path) -> int:
