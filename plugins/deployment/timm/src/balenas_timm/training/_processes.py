@@ -5,7 +5,9 @@ from __future__ import annotations
 import atexit
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TypeVar
 
 import torch
@@ -16,6 +18,8 @@ from balenas_core._device import find_device
 from balenas_core.errors import BalenasError, UsageError
 
 T = TypeVar("T")
+
+_PATIENCE = timedelta(seconds=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,5 +112,14 @@ def join(device: str) -> Processes:
         dist.init_process_group("nccl" if found.type == "cuda" else "gloo")
         # A second training in this process needs the group again: processes that left one
         # cannot reliably meet anew.
-        atexit.register(dist.destroy_process_group)
+        atexit.register(_leave)
     return Processes(dist.get_rank(), count, found)
+
+
+def _leave() -> None:
+    """Leave the group, if possible together with the others."""
+    if dist.get_backend() == "gloo":
+        # Its threads may abort a process whose peer has just left. One that failed never comes.
+        with suppress(RuntimeError):
+            dist.monitored_barrier(timeout=_PATIENCE)
+    dist.destroy_process_group()
