@@ -11,9 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch.testing import assert_close
-from training_toys import job, registry
+from training_toys import HalfDeadSpace, job, registry, to_float, toy_data
 
+from balenas_core.space import Task
 from balenas_timm import read_weights
 from balenas_timm.training import train
 
@@ -90,3 +92,16 @@ def test_a_batch_that_cannot_be_shared_is_refused_in_every_process(shared):
     for rank in (0, 1):
         text = "training.batch_size (9) must be a multiple of the number of processes, 2."
         assert f"rank {rank}: {text}" in lines
+
+
+@torch.no_grad()
+def test_the_network_that_is_tested_is_the_one_that_is_saved(shared):
+    folder, _ = shared
+    space = HalfDeadSpace()
+    network = space.network(space.parse("conv-conv"), Task((1, 4, 4), 2))
+    network.load_state_dict(read_weights(folder / "dead" / "model.safetensors"))
+    images = toy_data().test
+    logits = network.eval()(torch.stack([to_float(images[i]) for i in range(len(images))]))
+    loss = F.cross_entropy(logits, torch.from_numpy(images.labels)).item()
+    result = json.loads((folder / "dead" / "result.json").read_text())
+    assert result["test_loss"] == pytest.approx(loss, rel=1e-5)

@@ -148,6 +148,7 @@ def test_settings_that_exclude_each_other_are_refused(settings, message):
     ("settings", "message"),
     [
         ({"optimizer_options": {"beta": 1}}, "timm cannot make optimizer 'momentum'.*beta"),
+        ({"optimizer": "adahessian"}, "optimizer 'adahessian' needs second derivatives"),
         ({"schedule_options": {"decay": 1}}, "timm cannot make schedule 'cosine'.*decay"),
         ({"drop_path": 0.1}, "ToyNetwork has no drop path; set training.drop_path to 0"),
         ({"auxiliary_weight": 0.4}, "ToyNetwork has no auxiliary head"),

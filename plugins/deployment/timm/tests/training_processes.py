@@ -6,13 +6,18 @@ import os
 import sys
 from pathlib import Path
 
-from training_toys import job, registry
+from training_toys import dead_job, job, registry
 
 from balenas_core.errors import SearchInterrupted, UsageError
 from balenas_core.events import StepEnded
 from balenas_timm.training import Training, train
 
 SETTINGS = {"epochs": 3, "batch_size": 10, "lr": 0.1, "ema": 0.9, "accumulate": 2}
+
+
+def say(line: str) -> None:
+    """Print a line in one piece: both processes write to the same pipe."""
+    sys.stdout.write(f"{line}\n")
 
 
 def stopped(folder: Path) -> None:
@@ -36,7 +41,7 @@ def stopped(folder: Path) -> None:
     try:
         training.run()
     except SearchInterrupted as error:
-        print(f"rank {rank}: {error}")  # noqa: T201
+        say(f"rank {rank}: {error}")
     if rank:
         loop.TrainingLoop.step = step
 
@@ -51,15 +56,16 @@ def main(folder: Path) -> None:
         listeners=[events.append],
     )
     kinds = sum(isinstance(event, StepEnded) for event in events)
-    print(f"rank {rank}: {kinds} steps, {result.test_accuracy} %, run {result.run is not None}")  # noqa: T201
+    say(f"rank {rank}: {kinds} steps, {result.test_accuracy} %, run {result.run is not None}")
+    train(dead_job(output=folder / "dead"), registry=registry())
     stopped(folder / "cut")
     train(job(training=SETTINGS, output=folder / "cut"), registry=registry(), resume="must")
     again = train(job(training=SETTINGS, output=folder / "cut"), registry=registry(), resume="must")
-    print(f"rank {rank}: done {again.epochs}")  # noqa: T201
+    say(f"rank {rank}: done {again.epochs}")
     try:
         train(job(training={**SETTINGS, "batch_size": 9}), registry=registry())
     except UsageError as error:
-        print(f"rank {rank}: {error}")  # noqa: T201
+        say(f"rank {rank}: {error}")
 
 
 main(Path(sys.argv[1]))

@@ -66,6 +66,26 @@ class HelpedNetwork(RegularizedNetwork):
         return self(x), head
 
 
+class HalfDeadNetwork(nn.Module):
+    """Normalises by statistics of each process's own images, and has a layer that nothing uses."""
+
+    def __init__(self, network, task):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(task.input_shape[0])
+        self.unused = nn.Linear(2, 2)
+        self.network = network
+
+    def forward(self, x):
+        return self.network(self.norm(x))
+
+
+class HalfDeadSpace(ToySpace):
+    """The toy space with such networks."""
+
+    def network(self, architecture, task):
+        return HalfDeadNetwork(super().network(architecture, task), task)
+
+
 class HelpedSpace(ToySpace):
     """The toy space with such networks."""
 
@@ -78,6 +98,7 @@ def registry():
     for kind, name, implementation in (
         ("space", "toy", ToySpace),
         ("space", "helped", HelpedSpace),
+        ("space", "half_dead", HalfDeadSpace),
         ("dataset", "toy", toy_data),
         ("dataset", "untested", no_test_data),
     ):
@@ -119,3 +140,8 @@ def job(*, space="toy", data="toy", training=QUICK, found=None, **changes):
         **changes,
     }
     return TrainingJob.model_validate(values, context={"registry": found or registry()})
+
+
+def dead_job(**changes):
+    settings = {"epochs": 2, "batch_size": 8, "lr": 0.1, "ema": 0.9}
+    return job(space="half_dead", training=settings, **changes)

@@ -170,7 +170,10 @@ class TrainingLoop:
         """Return loss and accuracy of the tested network over all processes' images."""
         network = self.tested
         network.eval()
-        sums = torch.zeros(3, dtype=torch.float64, device=self._device)
+        # Running statistics that are not shared are of each process's own images; the first
+        # process's are saved.
+        self._processes.unify(network.buffers())
+        sums = torch.zeros(3, dtype=_sum_dtype(self._device), device=self._device)
         for batch in batches:
             images, labels = self._moved(batch)
             with self._autocast():
@@ -178,7 +181,7 @@ class TrainingLoop:
             logits = logits.float()
             loss = functional.cross_entropy(logits, labels, reduction="sum")
             correct = (logits.argmax(-1) == labels).sum()
-            sums += torch.stack((loss, correct, loss.new_tensor(len(labels)))).double()
+            sums += torch.stack((loss, correct, loss.new_tensor(len(labels)))).to(sums)
         loss_, correct_, images_ = self._processes.sums(sums).tolist()
         return Running(loss_, int(correct_), int(images_))
 
@@ -281,7 +284,7 @@ def criterion(recipe: TrainingRecipe) -> nn.Module:
 
 def _optimizer(network: nn.Module, recipe: TrainingRecipe) -> Optimizer:
     try:
-        return create_optimizer_v2(
+        optimizer = create_optimizer_v2(
             network,
             recipe.optimizer,
             lr=recipe.lr,
@@ -296,6 +299,16 @@ def _optimizer(network: nn.Module, recipe: TrainingRecipe) -> Optimizer:
             f"{recipe.optimizer_options}: {error}. Change training.optimizer or "
             f"training.optimizer_options."
         ) from error
+    if getattr(optimizer, "is_second_order", False):
+        raise UsageError(
+            f"optimizer {recipe.optimizer!r} needs second derivatives, which a training does not "
+            f"compute; choose another for training.optimizer."
+        )
+    return optimizer
+
+
+def _sum_dtype(device: torch.device) -> torch.dtype:
+    return torch.float32 if device.type == "mps" else torch.float64  # which mps has not
 
 
 def _scheduler(optimizer: Optimizer, recipe: TrainingRecipe, steps_per_epoch: int) -> Scheduler:

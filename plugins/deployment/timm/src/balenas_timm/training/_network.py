@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from balenas_core.architecture import Architecture
 from balenas_core.errors import UsageError
 from balenas_core.nn import RegularizedNetwork
+from balenas_core.probing import preserved
 from balenas_core.random import derive_seed, seeded
 from balenas_core.space import AnySpace, Task
 from balenas_timm.training._recipe import TrainingRecipe
@@ -55,6 +57,25 @@ def build_network(
             f"training.auxiliary_weight, to 0.4 as in DARTS, or space.auxiliary to false."
         )
     return network
+
+
+def freeze_unused(network: nn.Module, task: Task) -> None:
+    """Freeze the parameters on which no output depends, and which would get no gradient anyway.
+
+    A cell has some where an operation leads to a node that nothing reads. Processes that share a
+    training would wait for their gradients.
+
+    Args:
+        network: A new network, on the CPU.
+        task: What it was built for.
+    """
+    with preserved(network):
+        network.train()
+        outputs = TwoHeads(network)(torch.zeros(2, *task.input_shape))
+        torch.stack([one.sum() for one in outputs if one is not None]).sum().backward()
+        unused = [name for name, copy in network.named_parameters() if copy.grad is None]
+    for name in unused:
+        network.get_parameter(name).requires_grad_(False)
 
 
 def auxiliary_head(network: nn.Module) -> nn.Module | None:

@@ -21,7 +21,7 @@ from balenas_timm.training._data import batches
 from balenas_timm.training._events import Event, TrainingStarted
 from balenas_timm.training._job import TrainingJob
 from balenas_timm.training._loop import TrainingLoop
-from balenas_timm.training._network import auxiliary_head, build_network, count
+from balenas_timm.training._network import auxiliary_head, build_network, count, freeze_unused
 from balenas_timm.training._processes import Processes
 from balenas_timm.training._result import TrainingResult
 
@@ -67,6 +67,8 @@ class Session:
         self._batches = batches(dataset, job.training, seed=job.seed, processes=processes)
         task = Task(dataset.input_shape, dataset.num_classes)
         network = build_network(space, architecture, task, job.training, seed=job.seed)
+        if processes.count > 1:
+            freeze_unused(network, task)
         self._auxiliary_parameters = count(auxiliary_head(network))
         self._parameters = count(network) - self._auxiliary_parameters
         self._loop = TrainingLoop(

@@ -101,7 +101,10 @@ class Training:
             return done
         state = own.share(own.first(lambda: _state_of(existing, job, self._registry)))
         space: AnySpace = self._build("space", job.space)
-        dataset: ImageDataset = self._build("dataset", job.data)
+        # What the first process downloads, the others find.
+        dataset: ImageDataset = own.first(lambda: self._build("dataset", job.data)) or self._build(
+            "dataset", job.data
+        )
         session = Session(
             job,
             space,
@@ -115,10 +118,7 @@ class Training:
         run = existing
         try:
             # Every process must come by here: the others wait for the first.
-            run = own.first(lambda: existing or _new_run(job, own))
-            if existing is not None:
-                existing.write_status("running", message=None)
-                existing.restore_metrics(0 if state is None else state["place"]["metrics_size"])
+            run = own.first(lambda: _opened(existing, state) or _new_run(job, own))
             if state is not None:
                 session.resume(state)
             result = session.run(run)
@@ -162,6 +162,14 @@ def train(
 
 def _ignore(event: Event) -> None:
     del event
+
+
+def _opened(run: RunDirectory | None, state: dict[str, Any] | None) -> RunDirectory | None:
+    """Make a directory that is there ready to go on from a state."""
+    if run is not None:
+        run.write_status("running", message=None)
+        run.restore_metrics(0 if state is None else state["place"]["metrics_size"])
+    return run
 
 
 def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
