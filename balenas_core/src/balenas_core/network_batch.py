@@ -28,8 +28,8 @@ class Owners:
     """Whose features the layer sees that is now running.
 
     Args:
-        networks: `n`-dim int64 tensor: numbers of the networks that have the layer.
-        rows: `n`-dim int64 tensor: the block of images that is each network's.
+        networks: `n`-dim int64 tensor on the CPU: numbers of the networks that have the layer.
+        rows: `n`-dim int64 tensor on the CPU: the block of images that is each network's.
     """
 
     networks: Tensor

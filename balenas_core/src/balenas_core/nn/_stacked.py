@@ -18,7 +18,8 @@ class Stacked:
 
     Args:
         features: `(blocks * batch) x channels x height x width`-dim tensor.
-        rows: `networks`-dim int64 tensor: the block of each network; -1 for zero features.
+        rows: `networks`-dim int64 tensor on the CPU: the block of each network; -1 for zero
+            features.
         batch: Images in a block.
     """
 
@@ -62,8 +63,9 @@ def summed(terms: Sequence[Stacked]) -> Stacked:
     for term, blocks in zip(features, sums.unbind(1), strict=True):
         has = (blocks >= 0).nonzero()[:, 0]
         if len(has):
-            added = _blocks(term, batch, layout).index_select(0, blocks[has])
-            _blocks(total, batch, layout).index_add_(0, has, added)
+            taken = blocks[has].to(term.device)
+            added = _blocks(term, batch, layout).index_select(0, taken)
+            _blocks(total, batch, layout).index_add_(0, has.to(term.device), added)
     return Stacked(total, index, batch)
 
 
@@ -71,7 +73,7 @@ def _take(x: Tensor, rows: Tensor, batch: int) -> Tensor:
     if len(rows) * batch == len(x):  # all of them, in order, since rows are unique
         return x
     layout = _layout(x)
-    blocks = _blocks(x, batch, layout).index_select(0, rows)
+    blocks = _blocks(x, batch, layout).index_select(0, rows.to(x.device))
     if layout is torch.contiguous_format:
         return blocks.view(-1, *x.shape[1:])
     _, channels, height, width = x.shape
