@@ -194,6 +194,7 @@ class Search:
         try:
             file = selection_file(run.path, config.selector.name, name)
             if file.exists():
+                self._refuse_changes(run, None, free=MAY_DIFFER | SELECTOR)
                 refuse_another(file, selector)
             else:
                 checkpoint = self._checkpoint_of(run)

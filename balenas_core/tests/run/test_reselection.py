@@ -162,6 +162,13 @@ def test_more_than_the_selector_must_not_differ(registry, make, run):
         Search(config, registry=registry).select()
 
 
+def test_nor_may_it_differ_where_the_selection_is_there_already(registry, make, run):
+    Search(make(output=run, selector=LOSS), registry=registry).select()
+    config = make(output=run, selector=LOSS, training={"lr": 0.3})
+    with pytest.raises(ConfigChangedError, match=r"training\.lr: 0\.1 in the run, 0\.3 now"):
+        Search(config, registry=registry).select()
+
+
 def test_a_done_run_says_how_to_choose_anew_and_lists_nothing_that_follows(registry, make, run):
     config = make(output=run, selector={"name": "size > random", "draws": 9, "survivors": [2]})
     with pytest.raises(ConfigChangedError) as raised:
