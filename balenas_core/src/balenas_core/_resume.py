@@ -115,17 +115,10 @@ def refuse_changes(
         ConfigChangedError: It is not; the message lists the keys that were changed, without what
             follows from them.
     """
-    found = {
-        key: change
-        for key, change in differences((stored, config.model_dump(mode="json")), "nothing").items()
-        if not _is_within(key, free)
-    }
+    found = changes_between(stored, config.model_dump(mode="json"), free)
     changes = {key: change for key, change in found.items() if not _follows(key, found, config)}
     if not changes:
         return
-    lines = "\n".join(
-        f"  {key}: {was} in the run, {now} now" for key, (was, now) in changes.items()
-    )
     advice = "go on without these changes, or start a new run in another directory."
     if all(_is_within(key, SELECTOR) for key in changes):
         command = ["balenas", "select", str(run), "--selector", config.selector.name]
@@ -134,7 +127,28 @@ def refuse_changes(
             f"with:\n  {shlex.join(command)}"
         )
     raise ConfigChangedError(
-        f"run {run} was started with another configuration:\n{lines}\n{advice}"
+        f"run {run} was started with another configuration:\n{listed(changes, 'run')}\n{advice}"
+    )
+
+
+def changes_between(
+    stored: Mapping[str, Any], now: Mapping[str, Any], free: Collection[str] = MAY_DIFFER
+) -> dict[str, tuple[Any, ...]]:
+    """Return dotted key -> (value then, value now) of what differs and may not.
+
+    Args:
+        stored: Settings of a run as plain data.
+        now: Those to go on with.
+        free: Keys that may differ, with everything below them.
+    """
+    found = differences((stored, now), "nothing")
+    return {key: change for key, change in found.items() if not _is_within(key, free)}
+
+
+def listed(changes: Mapping[str, tuple[Any, ...]], kind: str) -> str:
+    """Return one line for each change of a run, which messages call by its kind."""
+    return "\n".join(
+        f"  {key}: {was} in the {kind}, {now} now" for key, (was, now) in changes.items()
     )
 
 

@@ -10,9 +10,14 @@ import torch
 
 from balenas_core import environment
 from balenas_core._device import cpu_threads
-from balenas_core._flat import differences
 from balenas_core._output_errors import output_errors
-from balenas_core._resume import MAY_DIFFER, Resume, existing_run, warn_of_other_versions
+from balenas_core._resume import (
+    Resume,
+    changes_between,
+    existing_run,
+    listed,
+    warn_of_other_versions,
+)
 from balenas_core.config._load import load_settings
 from balenas_core.config._yaml import dump_yaml
 from balenas_core.dataset import ImageDataset
@@ -223,15 +228,9 @@ def _state_of(
 
 def _refuse_changes(run: RunDirectory, job: TrainingJob, registry: Registry) -> None:
     stored = load_settings(TrainingJob, run.path / TRAINING.config, registry=registry)
-    settings = [one.model_dump(mode="json") for one in (stored, job)]
-    changes = [
-        f"  {key}: {was} in the training, {now} now"
-        for key, (was, now) in differences(settings, "nothing").items()
-        if not any(key == free or key.startswith(f"{free}.") for free in MAY_DIFFER)
-    ]
+    changes = changes_between(stored.model_dump(mode="json"), job.model_dump(mode="json"))
     if changes:
-        lines = "\n".join(changes)
         raise ConfigChangedError(
-            f"training {run.path} was started with other settings:\n{lines}\n"
+            f"training {run.path} was started with other settings:\n{listed(changes, 'training')}\n"
             f"go on without these changes, or train in another directory, with --output."
         )
