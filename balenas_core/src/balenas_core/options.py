@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
@@ -25,6 +25,13 @@ class PluginOptions(BaseModel):
 
     The defaults are those of a quick search.
     """
+
+
+EverySteps = Annotated[
+    int,
+    Field(ge=0, description="Steps between two recorded losses of a step; 0 records epochs only."),
+]
+"""Of a tracker that is a ``balenas_core.tracker.RunTracker``."""
 
 
 class MixedCellOptions(PluginOptions):

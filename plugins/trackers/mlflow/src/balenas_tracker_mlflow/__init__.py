@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.options import EverySteps, PluginOptions
 from balenas_core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -26,11 +26,7 @@ class MlflowOptions(PluginOptions):
     experiment: str = Field(
         default="balenas", min_length=1, description="Experiment; made if there is none."
     )
-    every_steps: int = Field(
-        default=50,
-        ge=0,
-        description="Steps between two recorded losses of a step; 0 records epochs only.",
-    )
+    every_steps: EverySteps = 50
 
 
 plugin = Plugin(

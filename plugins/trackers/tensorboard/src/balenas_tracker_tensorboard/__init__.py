@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.options import EverySteps, PluginOptions
 from balenas_core.plugin import Plugin
 
 if TYPE_CHECKING:
@@ -24,11 +24,7 @@ class TensorBoardOptions(PluginOptions):
         description="Where event files go, in a folder of the run's name; null for the folder "
         "tensorboard of the run directory.",
     )
-    every_steps: int = Field(
-        default=50,
-        ge=0,
-        description="Steps between two recorded losses of a step; 0 records epochs only.",
-    )
+    every_steps: EverySteps = 50
 
 
 plugin = Plugin(
