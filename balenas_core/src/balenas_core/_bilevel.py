@@ -88,8 +88,9 @@ class BatchObjective:
     @torch.no_grad()
     def accuracy(self, weights: Weights) -> float:
         """Return the accuracy on the validation batch in percent."""
-        predicted = self._logits(weights, self._validation).argmax(-1)
-        return 100.0 * (predicted == self._validation.labels).double().mean().item()
+        labels = self._validation.labels
+        correct = (self._logits(weights, self._validation).argmax(-1) == labels).sum()
+        return 100.0 * (correct.item() / len(labels))
 
     def _loss(self, weights: Weights, batch: Batch) -> Tensor:
         return F.cross_entropy(self._logits(weights, batch), batch.labels)
