@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TypeAlias
 
 import torch
 from torch import Tensor, nn
@@ -12,6 +14,9 @@ from torch.nn import functional
 from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
 from balenas_core.probing import Loss, score_or_worst
 from balenas_core.proxy import Batch
+
+Pairs: TypeAlias = Sequence[tuple[Tensor, Tensor]]
+"""Weights that have a gradient, with it."""
 
 
 def snip(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entropy) -> float:
@@ -26,7 +31,7 @@ def snip(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entropy
         a network as in Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS,
         section 3.2.
     """
-    return score_pass(network, batch, _attach_snip, loss=loss)
+    return score_pass(network, batch, Snip().attach, loss=loss)
 
 
 def plain(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entropy) -> float:
@@ -39,7 +44,7 @@ def plain(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entrop
         Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS (released code).
         Deviation: a network without gradient ranks last instead of scoring 0.
     """
-    return score_pass(network, batch, _attach_plain, loss=loss)
+    return score_pass(network, batch, Plain().attach, loss=loss)
 
 
 def grad_norm(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entropy) -> float:
@@ -52,29 +57,21 @@ def grad_norm(network: nn.Module, batch: Batch, loss: Loss = functional.cross_en
         Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS, section 3.1. (Other
         codes take one norm over all parameters: another number.)
     """
-    return score_pass(network, batch, _attach_grad_norm, loss=loss)
+    return score_pass(network, batch, GradNorm().attach, loss=loss)
 
 
-def _attach_snip(run: NetworkPass) -> Callable[[], float]:
-    return lambda: score_or_worst(
-        total((w.detach() * g).abs() for w, g in pairs(run.weights, run.weight_gradients))
-    )
+def _snip(given: Pairs) -> float:
+    return total((w.detach() * g).abs() for w, g in given)
 
 
-def _attach_plain(run: NetworkPass) -> Callable[[], float]:
-    def finish() -> float:
-        if is_zero(run.weight_gradients):
-            return -math.inf
-        given = pairs(run.weights, run.weight_gradients)
-        return score_or_worst(total(w.detach() * g for w, g in given))
-
-    return finish
+def _plain(given: Pairs) -> float:
+    if is_zero([g for _, g in given]):
+        return -math.inf
+    return total(w.detach() * g for w, g in given)
 
 
-def _attach_grad_norm(run: NetworkPass) -> Callable[[], float]:
-    return lambda: score_or_worst(
-        total(g.norm() for _, g in pairs(run.weights, run.weight_gradients))
-    )
+def _grad_norm(given: Pairs) -> float:
+    return total(g.norm() for _, g in given)
 
 
 def differentiate(
@@ -103,43 +100,25 @@ def total(terms: Iterable[Tensor]) -> float:
     return float(sum(term.detach().double().sum() for term in terms))
 
 
-class Snip(PassProxy):
-    """The ``snip`` proxy; see ``snip``."""
+class WeightGradient(PassProxy):
+    """A proxy that is a function of the weights and the loss's gradient in them.
+
+    Args:
+        measure: ``_snip``, ``_plain`` or ``_grad_norm``.
+        options: None; there are none.
+    """
 
     needs_labels = True
     needs_gradients = True
 
-    def __init__(self, options: None = None) -> None:
-        pass
+    def __init__(self, measure: Callable[[Pairs], float], options: None = None) -> None:
+        self._measure = measure
 
     def attach(self, run: NetworkPass) -> Callable[[], float]:
         """Ask for the gradient in the weights."""
-        return _attach_snip(run)
+        return lambda: score_or_worst(self._measure(pairs(run.weights, run.weight_gradients)))
 
 
-class Plain(PassProxy):
-    """The ``plain`` proxy; see ``plain``."""
-
-    needs_labels = True
-    needs_gradients = True
-
-    def __init__(self, options: None = None) -> None:
-        pass
-
-    def attach(self, run: NetworkPass) -> Callable[[], float]:
-        """Ask for the gradient in the weights."""
-        return _attach_plain(run)
-
-
-class GradNorm(PassProxy):
-    """The ``grad_norm`` proxy; see ``grad_norm``."""
-
-    needs_labels = True
-    needs_gradients = True
-
-    def __init__(self, options: None = None) -> None:
-        pass
-
-    def attach(self, run: NetworkPass) -> Callable[[], float]:
-        """Ask for the gradient in the weights."""
-        return _attach_grad_norm(run)
+Snip = partial(WeightGradient, _snip)
+Plain = partial(WeightGradient, _plain)
+GradNorm = partial(WeightGradient, _grad_norm)

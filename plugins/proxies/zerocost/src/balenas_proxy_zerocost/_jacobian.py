@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -32,7 +33,7 @@ def jacov(network: nn.Module, batch: Batch) -> float:
         version 1, equation 4, as in Abdelfattah et al., 2021 (jacob_cov). Deviation:
         eigenvalues of the symmetric matrix by ``eigvalsh``, where those codes use ``eig``.
     """
-    return score_pass(network, batch, _attach_jacov)
+    return score_pass(network, batch, Jacov().attach)
 
 
 def epe_nas(network: nn.Module, batch: Batch) -> float:
@@ -50,7 +51,7 @@ def epe_nas(network: nn.Module, batch: Batch) -> float:
         Lopes, Alirezazadeh, Alexandre, 2021, EPE-NAS, equations 3 to 5, as in NASLib: classes
         are counted from the logits. Deviations: none.
     """
-    return score_pass(network, batch, _attach_epe_nas)
+    return score_pass(network, batch, EpeNas().attach)
 
 
 def correlation(rows: Tensor) -> Tensor | None:
@@ -97,46 +98,43 @@ def _epe_nas(jacobian: Tensor, labels: Tensor, classes: int) -> float:
     return score_or_worst(values.abs().sum())
 
 
-def _attach_jacov(run: NetworkPass) -> Callable[[], float]:
-    return lambda: uncorrelatedness(run.input_gradients)
+def _jacov(jacobian: Tensor, labels: Tensor, classes: int) -> float:
+    del labels, classes
+    return uncorrelatedness(jacobian)
 
 
-def _attach_epe_nas(run: NetworkPass) -> Callable[[], float]:
-    return lambda: _epe_nas(run.input_gradients, run.labels, run.logits.shape[-1])
+class InputJacobian(BatchPassProxy):
+    """A proxy that is a function of the summed logits' gradient in every image.
 
-
-class Jacov(BatchPassProxy):
-    """The ``jacov`` proxy; see ``jacov``."""
+    Args:
+        measure: ``_jacov`` or ``_epe_nas``: of that gradient, the labels and the number of classes.
+        options: None; there are none.
+        needs_labels: Whether it looks at the labels.
+    """
 
     needs_gradients = True
 
-    def __init__(self, options: None = None) -> None:
-        pass
+    def __init__(
+        self,
+        measure: Callable[[Tensor, Tensor, int], float],
+        options: None = None,
+        *,
+        needs_labels: bool = False,
+    ) -> None:
+        self._measure = measure
+        self.needs_labels = needs_labels
 
     def attach(self, run: NetworkPass) -> Callable[[], float]:
         """Ask for the gradient in the images."""
-        return _attach_jacov(run)
-
-    def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
-        """Ask for the gradient in the images of every network."""
-        return lambda: [uncorrelatedness(jacobian) for jacobian in run.input_gradients]
-
-
-class EpeNas(BatchPassProxy):
-    """The ``epe_nas`` proxy; see ``epe_nas``."""
-
-    needs_labels = True
-    needs_gradients = True
-
-    def __init__(self, options: None = None) -> None:
-        pass
-
-    def attach(self, run: NetworkPass) -> Callable[[], float]:
-        """Ask for the gradient in the images."""
-        return _attach_epe_nas(run)
+        return lambda: self._measure(run.input_gradients, run.labels, run.logits.shape[-1])
 
     def attach_batch(self, run: BatchPass) -> Callable[[], Sequence[float]]:
         """Ask for the gradient in the images of every network."""
         return lambda: [
-            _epe_nas(jacobian, run.labels, run.logits.shape[-1]) for jacobian in run.input_gradients
+            self._measure(jacobian, run.labels, run.logits.shape[-1])
+            for jacobian in run.input_gradients
         ]
+
+
+Jacov = partial(InputJacobian, _jacov)
+EpeNas = partial(InputJacobian, _epe_nas, needs_labels=True)
