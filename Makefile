@@ -28,9 +28,10 @@ test: setup  ## set up, and run every test that is not slow
 test-slow: setup  ## run the slow tests: wheels, native builds, planted bugs, killed searches
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m slow
 
-lint: setup  ## check style
+lint: setup  ## check style, and which room may import which
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: setup  ## check types
 	$(BIN)/mypy balenas_core/src cli/src $(wildcard plugins/*/*/src)

@@ -18,8 +18,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from balenas_core.registry import default_registry
-from balenas_core.selectors import Aggregate, combined, descending_ranks
+from balenas_core.plugins.registry import default_registry
+from balenas_core.scores import Aggregate, combined, descending_ranks
 
 COMBINATIONS = (
     "synflow+naswot",

@@ -23,9 +23,9 @@ from typing import Any
 
 import torch
 
-from balenas_core._lock import holder
-from balenas_core._session import Session
-from balenas_core.run import RunDirectory
+from balenas_core.engine._session import Session
+from balenas_core.files import holder
+from balenas_core.runs.directory import RunDirectory
 
 _SMALL = [
     *("--space", "nb201", "--set", "space.channels=2", "--optimizer", "ngvi"),

@@ -21,13 +21,13 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from balenas_core._bilevel import Precision, accuracy
-from balenas_core._components import build_components
-from balenas_core.architecture import Architecture
 from balenas_core.config import SearchConfig, load_config
 from balenas_core.data import BatchLoader, split
+from balenas_core.engine.bilevel import Precision, accuracy
+from balenas_core.engine.components import build_components
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed, generator, seeded
-from balenas_core.registry import default_registry
 
 
 def train(config: SearchConfig, architecture: str | None, epochs: int) -> tuple[str, float]:

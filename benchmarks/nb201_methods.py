@@ -33,8 +33,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balenas_core import Search, SearchConfig, SearchResult, load_config
-from balenas_core.events import EpochEnded, Event
-from balenas_core.registry import default_registry
+from balenas_core.interfaces.events import EpochEnded, Event
+from balenas_core.plugins.registry import default_registry
 
 DATA = Path(__file__).resolve().parents[2] / "shared" / "data" / "cifar10_12k.npz"
 PRESETS = (

@@ -23,10 +23,10 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from balenas_core.network_pass import score_many
-from balenas_core.proxy import Batch, Proxy
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
+from balenas_core.scores.network_pass import score_many
 
 NAMES = ("synflow", "naswot", "snip", "grad_norm", "jacov")
 

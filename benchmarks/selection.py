@@ -27,10 +27,10 @@ import torch
 from numpy.typing import NDArray
 
 from balenas_core import Plugin, Search, SearchConfig, Selection, SelectionContext, Selector
-from balenas_core._components import _build_selector
 from balenas_core.config import PluginSection, resolve_selector
+from balenas_core.engine.components import _build_selector
+from balenas_core.plugins.registry import Registry
 from balenas_core.random import derive_seed, generator
-from balenas_core.registry import Registry
 from balenas_core.selectors import ArgmaxSelector
 
 SELECTORS = (

@@ -26,10 +26,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from balenas_core.cells import compile_cells
+from balenas_core.engine.cells import compile_cells
+from balenas_core.interfaces.space import AnySpace, Supernet, Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
-from balenas_core.space import AnySpace, Supernet, Task
 
 ROOT = Path(__file__).parents[1]
 SIZES: dict[str, dict[str, Any]] = {

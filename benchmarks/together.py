@@ -17,11 +17,11 @@ import time
 
 import torch
 
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator
-from balenas_core.registry import default_registry
 from balenas_core.scores import ScoringJob
-from balenas_core.space import Task
 
 SETTINGS = (
     ("naswot", 4, 8, 16),

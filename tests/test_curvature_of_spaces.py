@@ -4,10 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from balenas_core.curvature import curvature
+from balenas_core.engine.curvature import curvature
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import seeded
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
 
 SIZES = {
     "nb201": {"channels": 2},

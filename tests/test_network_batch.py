@@ -4,11 +4,11 @@ import pytest
 import torch
 
 from balenas_core.errors import UsageError
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator
-from balenas_core.registry import default_registry
 from balenas_core.scores import ScoringJob, score_all
-from balenas_core.space import Task
 
 TASK = Task((3, 8, 8), 4)
 PROXIES = ("naswot", "jacov", "epe_nas", "params")

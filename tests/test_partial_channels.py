@@ -3,8 +3,8 @@
 import pytest
 from pydantic import ValidationError
 
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.testing import SearchSpaceConformance
 
 SPACES = ("darts", "nb201")

@@ -3,7 +3,7 @@
 import pytest
 
 from balenas_core import Search, SearchConfig
-from balenas_core.registry import default_registry
+from balenas_core.plugins.registry import default_registry
 
 SPACES = [ref.name for ref in default_registry().refs("space")]
 SMALL = {

@@ -116,7 +116,7 @@ def call(
     A process takes longer to start than most commands take to fail.
     """
     from balenas_cli.main import main
-    from balenas_core.registry import default_registry
+    from balenas_core.plugins.registry import default_registry
 
     monkeypatch.syspath_prepend(str(TOYS))
     monkeypatch.setenv("BALENAS_DISABLE_PLUGINS", "acme_watch")

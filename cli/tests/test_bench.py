@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from pydantic import Field
 
-from balenas_core.benchmark import Benchmark
 from balenas_core.benchmarks import Column, Table, installed_table
 from balenas_core.errors import DataError
-from balenas_core.options import PluginOptions
-from balenas_core.plugin import Plugin
+from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.plugin import Plugin
 from balenas_core.testing import ToySpace
 
 TEXTS = [f"{a}-{b}" for a in ("none", "skip", "conv") for b in ("none", "skip", "conv")]
@@ -88,7 +88,7 @@ class BenchSpace(ToySpace):
 @pytest.fixture
 def bench(call, tmp_path, monkeypatch):
     """Return ``bench(*arguments)``, which runs ``balenas bench`` where a toy space is installed."""
-    from balenas_core.registry import default_registry
+    from balenas_core.plugins.registry import default_registry
 
     monkeypatch.setenv("BALENAS_CACHE", str(tmp_path / "cache"))
     default_registry().add(

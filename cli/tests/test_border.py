@@ -11,7 +11,7 @@ import pytest
 
 PROGRAM = """
 import logging, os, signal, sys, time, warnings
-from balenas_cli._border import run_guarded
+from balenas_cli.shell.border import run_guarded
 from balenas_core.errors import BalenasError, ConfigError
 import typer
 

@@ -8,8 +8,8 @@ from xml.etree import ElementTree
 import pytest
 from torch import nn
 
-from balenas_core.plugin import Plugin
-from balenas_core.registry import default_registry
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import default_registry
 from balenas_core.testing import ToySpace
 
 CELL = "|{0}~0|+|{0}~0|{0}~1|+|{0}~0|{0}~1|{0}~2|"

@@ -11,7 +11,7 @@ EXTRA = (
     "Requires-Dist: PyYAML; extra == 'fast'\n"
 )
 SOURCE = (
-    "from balenas_core.plugin import Plugin\n"
+    "from balenas_core.plugins.plugin import Plugin\n"
     "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='math:sqrt',\n"
     "                status='platform:python_implementation')\n"
 )

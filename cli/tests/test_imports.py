@@ -83,7 +83,7 @@ def test_listing_plugins_imports_no_plugin(arguments, environment):
     assert done["code"] == 0
     assert "argmax" in done["out"]
     # _builtin is the core's own plugin module.
-    forbidden = {"torch", "pydantic", "numpy", "balenas_core._builtin"}
+    forbidden = {"torch", "pydantic", "numpy", "balenas_core.plugins.builtin"}
     assert not forbidden & set(done["modules"])
 
 
@@ -102,7 +102,7 @@ def test_every_command_is_in_the_help_test():
 
 
 def test_help_fills_the_width_of_the_terminal():
-    from balenas_cli._lazy import _filled
+    from balenas_cli.shell.lazy import _filled
 
     assert (
         _filled("""First line.

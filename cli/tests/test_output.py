@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from pathlib import Path
 
-from balenas_cli._output import default_output, free_path
+from balenas_cli.shell.output import default_output, free_path
 
 NOW = datetime(2030, 1, 2, 3, 4, 5)
 

@@ -8,12 +8,12 @@ import pytest
 
 PROXIES, HOOKS = "balenas.proxies", "balenas.hooks"
 SOURCE = (
-    "from balenas_core.plugin import Plugin\n"
+    "from balenas_core.plugins.plugin import Plugin\n"
     "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='math:sqrt')\n"
 )
 OLD = SOURCE.replace("api_version=1", "api_version=0")
 HOOK = (
-    "from balenas_core.hooks import hookimpl\n"
+    "from balenas_core.plugins.hooks import hookimpl\n"
     "@hookimpl\n"
     "def balenas_register(registry):\n"
     "    raise RuntimeError('no licence')\n"

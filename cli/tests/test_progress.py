@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, strategies as st
 from rich.console import Console
 
-from balenas_cli._progress import EpochLines, Live, Silent, epoch_text, shorten, shown
-from balenas_core.events import EpochEnded, SearchStarted, SelectionProgress, StepEnded
+from balenas_cli.jobs.progress import EpochLines, Live, Silent, epoch_text, shorten, shown
+from balenas_core.interfaces.events import EpochEnded, SearchStarted, SelectionProgress, StepEnded
 
 METRICS = {
     "epoch": 0,

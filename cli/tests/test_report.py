@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from balenas_cli import _console
-from balenas_cli._report import print_report
-from balenas_core.benchmark import BenchmarkEntry
-from balenas_core.result import SearchResult
-from balenas_core.selection import Candidate, Selection
+from balenas_cli.shell import console as _console
+from balenas_cli.tables.result import print_report
+from balenas_core.interfaces.benchmark import BenchmarkEntry
+from balenas_core.interfaces.result import SearchResult
+from balenas_core.interfaces.selection import Candidate, Selection
 from balenas_core.testing import ToyArchitecture
 
 

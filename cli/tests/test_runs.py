@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from balenas_core._lock import RunLock
-from balenas_core.runs import find_runs
+from balenas_core.files import RunLock
+from balenas_core.runs.listing import find_runs
 
 
 def make_run(path: Path, *, status="done", seed=0, accuracy=50.0, epochs=2, loss=1.0, **config):

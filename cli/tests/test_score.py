@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from balenas_core import default_registry
-from balenas_core.formula import fill_by_formula, formula_batch
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
+from balenas_core.scores.formula import fill_by_formula, formula_batch
 from balenas_proxy_zerocost import zico
 
 TOY = ("score", "--space", "toy", "--proxy", "toy_params")

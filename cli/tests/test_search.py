@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from balenas_core import Plugin, Proxy
-from balenas_core.registry import default_registry
+from balenas_core.plugins.registry import default_registry
 
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",

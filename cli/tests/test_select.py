@@ -63,7 +63,7 @@ def test_what_is_no_finished_run_cannot_be_chosen_from(call, tmp_path):
 
 
 def test_a_done_run_is_shown_without_its_plugins(call, monkeypatch):
-    from balenas_core.registry import default_registry
+    from balenas_core.plugins.registry import default_registry
 
     first = call(*TOY, "--output", "here")
     monkeypatch.setenv("BALENAS_DISABLE_PLUGINS", "acme_watch,toy,toy_adam,toy_params")
@@ -82,8 +82,8 @@ class _Broken:
 
 
 def test_a_run_whose_selector_fails_can_be_finished_with_another(call, tmp_path: Path):
-    from balenas_core.plugin import Plugin
-    from balenas_core.registry import default_registry
+    from balenas_core.plugins.plugin import Plugin
+    from balenas_core.plugins.registry import default_registry
 
     plugin = Plugin(kind="proxy", summary="broken", api_version=1, implementation=_Broken)
     default_registry().add("broken", plugin)

@@ -150,11 +150,11 @@ def test_a_bad_request_is_one_line_that_says_what_to_type(call, tmp_path, argume
 
 def test_without_balenas_timm_the_remedy_is_said(call, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    monkeypatch.delitem(sys.modules, "balenas_cli._train_plan", raising=False)
+    monkeypatch.delitem(sys.modules, "balenas_cli.plans.train_plan", raising=False)
     answer = call(*ARCH)
     assert answer.code == 2
     assert answer.err == "error: 'balenas train' needs balenas-timm: pip install balenas-timm\n"
-    monkeypatch.delitem(sys.modules, "balenas_cli._train_plan", raising=False)
+    monkeypatch.delitem(sys.modules, "balenas_cli.plans.train_plan", raising=False)
 
 
 @pytest.mark.slow

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from balenas_core.benchmark import Benchmark
 from balenas_core.errors import DataError
+from balenas_core.interfaces.benchmark import Benchmark
 from balenas_core.testing import ToyArchitecture
 
 NAN = float("nan")

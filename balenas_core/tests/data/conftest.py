@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from balenas_core.data import ArrayImages, ImagePart, Normalization
-from balenas_core.dataset import ImageDataset
+from balenas_core.interfaces.dataset import ImageDataset
 
 
 @pytest.fixture

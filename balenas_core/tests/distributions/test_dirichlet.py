@@ -5,9 +5,9 @@ import torch
 from hypothesis import given, settings, strategies as st
 from scipy.stats import kstest
 
-from balenas_core._builtin import DirichletOptions
 from balenas_core.distributions import DirichletDistribution
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import DirichletOptions
 
 DECISIONS = (Decision("ops", ("a", "b"), ("x", "y", "z")),)
 ALPHA = [[0.5, -1.0, 2.0], [0.0, 0.3, -0.4]]

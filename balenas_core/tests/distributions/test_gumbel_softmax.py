@@ -5,9 +5,9 @@ import torch
 from pydantic import ValidationError
 from scipy.stats import chisquare
 
-from balenas_core._builtin import GumbelSoftmaxOptions
 from balenas_core.distributions import GumbelSoftmaxDistribution
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GumbelSoftmaxOptions
 
 DECISIONS = (
     Decision("normal", ("a", "b"), ("x", "y", "z")),

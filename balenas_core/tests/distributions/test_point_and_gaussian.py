@@ -4,9 +4,9 @@ import pytest
 import torch
 from scipy.stats import chisquare
 
-from balenas_core._builtin import GaussianOptions, PointOptions
 from balenas_core.distributions import GaussianDistribution, PointDistribution
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GaussianOptions, PointOptions
 
 DECISIONS = (
     Decision("normal", ("a", "b"), ("x", "y", "z")),

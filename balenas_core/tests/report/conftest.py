@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from balenas_core import Plugin, Registry
-from balenas_core.benchmark import Benchmark
-from balenas_core.run import RESULT, RunDirectory
+from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.testing import ToySpace
 
 _IMAGES: dict[str, str] = {}

@@ -6,7 +6,6 @@ import altair as alt
 import numpy as np
 import pytest
 
-from balenas_core._distribution_log import DistributionHistory
 from balenas_core.report._charts import (
     distribution_chart,
     histogram,
@@ -15,6 +14,7 @@ from balenas_core.report._charts import (
     seeds_chart,
 )
 from balenas_core.report._groups import seed_band
+from balenas_core.runs.distribution_log import DistributionHistory
 
 
 def _layers(chart):

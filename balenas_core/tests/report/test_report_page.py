@@ -15,8 +15,8 @@ import altair as alt
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from balenas_core._lock import RunLock
 from balenas_core.errors import OutputError, UsageError
+from balenas_core.files import RunLock
 from balenas_core.report import render_report, write_report
 
 EVIL = "</script><script>alert('x')</script><img src=x onerror=alert(1)>\"'&"

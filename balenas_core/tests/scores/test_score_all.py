@@ -8,10 +8,10 @@ import pytest
 import torch
 
 from balenas_core.errors import BalenasError, UsageError
-from balenas_core.formula import fill_by_formula, formula_batch
-from balenas_core.proxy import Proxy
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.interfaces.space import Task
 from balenas_core.scores import ScoringJob, score_all
-from balenas_core.space import Task
+from balenas_core.scores.formula import fill_by_formula, formula_batch
 from balenas_core.testing import ToySpace
 
 

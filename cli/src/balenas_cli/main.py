@@ -6,24 +6,24 @@ from typing import Annotated
 
 import typer
 
-from balenas_cli import (
-    _bench,
-    _config,
-    _correlate,
-    _describe,
-    _doctor,
-    _export,
-    _html_report,
-    _plugins,
-    _resume,
-    _runs,
-    _score,
-    _search,
-    _select,
-    _train,
+from balenas_cli.commands import (
+    bench,
+    config,
+    correlate,
+    describe,
+    doctor,
+    export,
+    plugins,
+    report,
+    resume,
+    runs,
+    score,
+    search,
+    select,
+    train,
 )
-from balenas_cli._border import run_guarded
-from balenas_cli._lazy import LazyCommand, LazyGroup
+from balenas_cli.shell.border import run_guarded
+from balenas_cli.shell.lazy import LazyCommand, LazyGroup
 
 app = typer.Typer(
     name="balenas",
@@ -32,20 +32,20 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["--help", "-h"]},
 )
-app.command(cls=LazyCommand, rich_help_panel="Search")(_search.search)
-app.command(cls=LazyCommand, rich_help_panel="Search")(_resume.resume)
-app.command(cls=LazyCommand, rich_help_panel="Search")(_select.select)
-app.add_typer(_runs.app, name="runs", rich_help_panel="Search")
-app.add_typer(_config.app, name="config", rich_help_panel="Search")
-app.command(cls=LazyCommand, rich_help_panel="Use what was found")(_train.train)
-app.command(cls=LazyCommand, rich_help_panel="Use what was found")(_export.export)
-app.command(cls=LazyCommand, rich_help_panel="Use what was found")(_html_report.report)
-app.command(cls=LazyCommand, rich_help_panel="Look around")(_score.score)
-app.command(cls=LazyCommand, rich_help_panel="Look around")(_correlate.correlate)
-app.add_typer(_bench.app, name="bench", rich_help_panel="Look around")
-app.add_typer(_plugins.app, name="plugins", rich_help_panel="Look around")
-app.command(cls=LazyCommand, rich_help_panel="Look around")(_describe.describe)
-app.command(cls=LazyCommand, rich_help_panel="Look around")(_doctor.doctor)
+app.command(cls=LazyCommand, rich_help_panel="Search")(search.search)
+app.command(cls=LazyCommand, rich_help_panel="Search")(resume.resume)
+app.command(cls=LazyCommand, rich_help_panel="Search")(select.select)
+app.add_typer(runs.app, name="runs", rich_help_panel="Search")
+app.add_typer(config.app, name="config", rich_help_panel="Search")
+app.command(cls=LazyCommand, rich_help_panel="Use what was found")(train.train)
+app.command(cls=LazyCommand, rich_help_panel="Use what was found")(export.export)
+app.command(cls=LazyCommand, rich_help_panel="Use what was found")(report.report)
+app.command(cls=LazyCommand, rich_help_panel="Look around")(score.score)
+app.command(cls=LazyCommand, rich_help_panel="Look around")(correlate.correlate)
+app.add_typer(bench.app, name="bench", rich_help_panel="Look around")
+app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")
+app.command(cls=LazyCommand, rich_help_panel="Look around")(describe.describe)
+app.command(cls=LazyCommand, rich_help_panel="Look around")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:

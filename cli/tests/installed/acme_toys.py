@@ -2,8 +2,8 @@
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.plugin import Plugin
 
 
 class ToyAdamOptions(PluginOptions):

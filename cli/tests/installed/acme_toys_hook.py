@@ -1,6 +1,6 @@
 """A hook plugin that fails in the middle of a search."""
 
-from balenas_core.hooks import hookimpl
+from balenas_core.plugins.hooks import hookimpl
 
 
 @hookimpl

@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 
 from balenas_core.errors import DivergenceError
-from balenas_core.optimizer import ArchitectureOptimizer
-from balenas_core.proxy import Proxy
+from balenas_core.interfaces.optimizer import ArchitectureOptimizer
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.interfaces.tracker import Tracker
 from balenas_core.testing import ToySpace
-from balenas_core.tracker import Tracker
 
 
 def make_space():

@@ -13,7 +13,11 @@ from balenas_core.benchmarks._cache import (
 )
 from balenas_core.benchmarks._plain_pickle import load_plain_pickle as load_plain_pickle
 from balenas_core.benchmarks._protobuf import protobuf_fields as protobuf_fields
-from balenas_core.benchmarks._ranking import percentiles as percentiles, ranks as ranks
+from balenas_core.benchmarks._ranking import (
+    best_value as best_value,
+    percentiles as percentiles,
+    ranks as ranks,
+)
 from balenas_core.benchmarks._series import Series as Series
 from balenas_core.benchmarks._stream_pickle import (
     PickleError as PickleError,

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from balenas_core._atomic import write_atomically
 from balenas_core.errors import DataError, OutputError
+from balenas_core.files import write_atomically
 
 if TYPE_CHECKING:
     from balenas_core.benchmarks._table import Table

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import DataError
+from balenas_core.plugins.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from balenas_core.config._problems import Path, Problem
+from balenas_core.config._ranking import RankingOptions
 from balenas_core.config._sections import PluginSection, find_plugin
-from balenas_core.config._selector import RankingOptions
 from balenas_core.config._stages import StagedOptions
 from balenas_core.errors import PluginLoadError
-from balenas_core.plugin import Plugin
-from balenas_core.registry import Registry
-
-if TYPE_CHECKING:
-    from balenas_core.config._model import SearchConfig
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +22,16 @@ class _Part:
     plugin: Plugin
 
 
-def incompatibilities(config: SearchConfig, registry: Registry) -> list[Problem]:
-    """Return one problem for every pair of plugins of which one lacks what the other needs."""
-    parts = list(_parts(config, registry))
+def incompatibilities(
+    sections: Iterable[tuple[str, PluginSection, Path]], registry: Registry
+) -> list[Problem]:
+    """Return one problem for every pair of plugins of which one lacks what the other needs.
+
+    Args:
+        sections: Kind of plugin, section and its place in the configuration.
+        registry: Where the plugins are looked up.
+    """
+    parts = list(_parts(sections, registry))
     return [
         Problem(part.path, _message(part, partner, missing, registry))
         for part in parts
@@ -42,31 +45,25 @@ def _missing(plugin: Plugin, partner: Plugin) -> list[str]:
     return [capability for capability in needed if capability not in partner.provides]
 
 
-def _parts(config: SearchConfig, registry: Registry) -> Iterator[_Part]:
-    sections: list[tuple[str, PluginSection, Path]] = [
-        ("space", config.space, ("space",)),
-        ("optimizer", config.optimizer, ("optimizer",)),
-        ("distribution", config.distribution, ("distribution",)),
-        ("dataset", config.data, ("data",)),
-        ("executor", config.executor, ("executor",)),
-        *(("tracker", t, ("trackers", i)) for i, t in enumerate(config.trackers)),
-    ]
-    sections += [(kind, section, ("selector",)) for kind, section in _chooses(config.selector)]
+def _parts(
+    sections: Iterable[tuple[str, PluginSection, Path]], registry: Registry
+) -> Iterator[_Part]:
     for kind, section, path in sections:
-        _, plugin = find_plugin(kind, section.name, registry)
-        yield _Part(kind, section.name, path, plugin)
+        for one_kind, one in _plugins_of(kind, section):
+            _, plugin = find_plugin(one_kind, one.name, registry)
+            yield _Part(one_kind, one.name, path, plugin)
 
 
-def _chooses(selector: PluginSection) -> Iterator[tuple[str, PluginSection]]:
-    """Yield the selector plugin, or every proxy and selector that an expression names."""
-    if isinstance(selector.options, StagedOptions):
-        for stage in selector.options.stages.values():
-            yield from _chooses(stage)
-    elif isinstance(selector.options, RankingOptions):
-        for proxy in selector.options.proxies.values():
+def _plugins_of(kind: str, section: PluginSection) -> Iterator[tuple[str, PluginSection]]:
+    """Yield the plugin of a section, or every one that a selector's expression names."""
+    if isinstance(section.options, StagedOptions):
+        for stage in section.options.stages.values():
+            yield from _plugins_of(kind, stage)
+    elif isinstance(section.options, RankingOptions):
+        for proxy in section.options.proxies.values():
             yield "proxy", proxy
     else:
-        yield "selector", selector
+        yield kind, section
 
 
 def _message(part: _Part, partner: _Part, missing: list[str], registry: Registry) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from balenas_core.config._problems import Path, Problem, dotted
-from balenas_core.registry import normalize
+from balenas_core.plugins.registry import normalize
 
 SECTION_KINDS: Mapping[str, str] = {
     "space": "space",

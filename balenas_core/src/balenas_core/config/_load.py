@@ -22,7 +22,7 @@ from balenas_core.config._sections import choices
 from balenas_core.config._selector import DEFAULT_SELECTOR
 from balenas_core.config._yaml import parse_yaml
 from balenas_core.errors import BalenasError, ConfigError, PluginLoadError
-from balenas_core.registry import Registry, default_registry
+from balenas_core.plugins.registry import Registry, default_registry
 
 _KEY = re.compile(r"[^.=\s]+(?:\.[^.=\s]+)*")
 _DEFAULT_NAMES = {

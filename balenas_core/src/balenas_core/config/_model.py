@@ -65,6 +65,18 @@ def _default_lr_min(data: dict[str, Any]) -> float:
 
 DeviceName = Annotated[str, AfterValidator(_device)]
 OutputPath = Annotated[Path | None, AfterValidator(_output)]
+Seed = Annotated[
+    int, Field(ge=0, lt=2**63, strict=True, description="Seed of every random number.")
+]
+Threads = Annotated[
+    int | None,
+    Field(
+        ge=1,
+        le=4096,
+        strict=True,
+        description="CPU threads of torch; null for torch's own choice.",
+    ),
+]
 
 
 class TrainingConfig(BaseModel):
@@ -246,9 +258,7 @@ class SearchConfig(BaseModel):
     executor: Annotated[PluginSection, section_validator("executor", default=DEFAULT_EXECUTOR)] = (
         Field(default=_FROM_DEFAULT, description="Where independent pieces of work run.")
     )
-    seed: int = Field(
-        default=0, ge=0, lt=2**63, strict=True, description="Seed of every random number."
-    )
+    seed: Seed = 0
     device: DeviceName = Field(
         default="auto",
         strict=True,
@@ -259,13 +269,7 @@ class SearchConfig(BaseModel):
         default="float32",
         description="Floating-point type; bfloat16 keeps the weights in float32.",
     )
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=4096,
-        strict=True,
-        description="CPU threads of torch; null for torch's own choice.",
-    )
+    threads: Threads = None
     output: OutputPath = Field(
         default=None, description="Directory of the run; null to write nothing."
     )
@@ -291,7 +295,19 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        problems = incompatibilities(self, registry_of(info))
+        problems = incompatibilities(self._sections(), registry_of(info))
         if problems:
             fail(problems)
         return self
+
+    def _sections(self) -> list[tuple[str, PluginSection, tuple[str | int, ...]]]:
+        """Return kind, section and place of every plugin that is named."""
+        return [
+            ("space", self.space, ("space",)),
+            ("optimizer", self.optimizer, ("optimizer",)),
+            ("distribution", self.distribution, ("distribution",)),
+            ("dataset", self.data, ("data",)),
+            ("executor", self.executor, ("executor",)),
+            *(("tracker", t, ("trackers", i)) for i, t in enumerate(self.trackers)),
+            ("selector", self.selector, ("selector",)),
+        ]

@@ -13,8 +13,8 @@ from typing import Any, NoReturn, get_args
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import PluginLoadError
+from balenas_core.plugins.suggest import did_you_mean
 
 Path = tuple[str | int, ...]
 """Keys and list indices from the root to a value."""

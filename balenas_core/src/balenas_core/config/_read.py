@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from balenas_core._suggest import did_you_mean_file
 from balenas_core.config._document import Document, DocumentError
 from balenas_core.config._json import parse_json
 from balenas_core.config._problems import shown
 from balenas_core.config._toml import parse_toml
 from balenas_core.config._yaml import parse_yaml
 from balenas_core.errors import ConfigError
+from balenas_core.plugins.suggest import did_you_mean_file
 
 MAX_BYTES = 256 * 1024
 """Largest file that is read; a complete configuration has about 4 KiB."""

@@ -11,20 +11,16 @@ from typing import Any
 from pydantic.errors import PydanticInvalidForJsonSchema
 from pydantic.json_schema import GenerateJsonSchema
 
-from balenas_core._selector_options import PoolOptions
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._model import DEFAULT_DATASET, DEFAULT_EXECUTOR, SearchConfig
-from balenas_core.config._selector import (
-    AUTO_SELECTOR,
-    DEFAULT_SELECTOR,
-    RANKING_KEYS,
-    RankingOptions,
-)
+from balenas_core.config._ranking import RANKING_KEYS, RankingOptions
+from balenas_core.config._selector import AUTO_SELECTOR, DEFAULT_SELECTOR
 from balenas_core.config._stages import STAGE, StagedOptions
 from balenas_core.errors import PluginLoadError
-from balenas_core.options import PluginOptions
-from balenas_core.plugin import Plugin
-from balenas_core.registry import Registry, default_registry, normalize
+from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import Registry, default_registry, normalize
+from balenas_core.plugins.selector_options import PoolOptions
 
 Schema = dict[str, Any]
 

@@ -24,9 +24,9 @@ from balenas_core.errors import (
     PluginLoadError,
     PluginNotFoundError,
 )
-from balenas_core.options import PluginOptions
-from balenas_core.plugin import Plugin
-from balenas_core.registry import PluginRef, Registry, default_registry
+from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import PluginRef, Registry, default_registry
 
 
 class PluginSection(BaseModel):

@@ -13,7 +13,6 @@ from pydantic import (
     model_validator,
 )
 
-from balenas_core._selector_options import PoolOptions
 from balenas_core.config._problems import (
     Path,
     Problem,
@@ -23,9 +22,10 @@ from balenas_core.config._problems import (
     shown,
     unknown_key,
 )
+from balenas_core.config._ranking import RankingOptions, resolve_stage, without
 from balenas_core.config._sections import PluginSection, find_plugin
-from balenas_core.config._selector import RankingOptions, _without, resolve_stage
-from balenas_core.registry import Registry, normalize
+from balenas_core.plugins.registry import Registry, normalize
+from balenas_core.plugins.selector_options import PoolOptions
 
 STAGE = "stage"
 """What a selector plugin provides that can be a stage."""
@@ -67,7 +67,7 @@ class StagedOptions(PoolOptions):
     ) -> dict[str, Any]:
         # The pool is the whole selection's.
         hidden = {"name", *_POOL_KEYS}
-        return {name: _without(section, hidden, info) for name, section in stages.items()}
+        return {name: without(section, hidden, info) for name, section in stages.items()}
 
 
 def _numbers(count: int) -> str:

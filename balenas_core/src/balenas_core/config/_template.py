@@ -12,12 +12,12 @@ from pydantic.fields import FieldInfo
 from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._load import load_config
 from balenas_core.config._model import SearchConfig
+from balenas_core.config._ranking import RankingOptions
 from balenas_core.config._sections import PluginSection
-from balenas_core.config._selector import RankingOptions
 from balenas_core.config._stages import StagedOptions
 from balenas_core.config._yaml import dump_yaml
 from balenas_core.errors import PluginLoadError
-from balenas_core.registry import Registry, default_registry
+from balenas_core.plugins.registry import Registry, default_registry
 
 _WIDTH = 96
 _INDENT = "  "

@@ -1,6 +1,7 @@
-"""Datasets, splits and batches. Importing this module imports no torch.
+"""Datasets, their splits, transforms and batches.
 
-The plugins are declared here; everything that needs torch is imported when first used.
+The plugins are declared here; what needs torch is imported when first used. How an image is
+learned from is not known here.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from balenas_core.data._options import (
     ImageOptions as ImageOptions,
     NpzOptions as NpzOptions,
 )
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from balenas_core.data._checks import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         check_labels as check_labels,
         check_pixels as check_pixels,
     )
+    from balenas_core.data._cifar import CIFAR10_STATISTICS as CIFAR10_STATISTICS
     from balenas_core.data._images import ArrayImages as ArrayImages, ImagePart as ImagePart
     from balenas_core.data._loader import BatchLoader as BatchLoader
     from balenas_core.data._split import (
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from balenas_core.data._transforms import (
         ArrayAugmentation as ArrayAugmentation,
         Normalization as Normalization,
+        cut_out as cut_out,
     )
 
 digits = Plugin(
@@ -77,18 +80,21 @@ _MODULE_OF = {
     "ArrayAugmentation": "_transforms",
     "ArrayImages": "_images",
     "BatchLoader": "_loader",
+    "CIFAR10_STATISTICS": "_cifar",
     "ImagePart": "_images",
     "Normalization": "_transforms",
     "Split": "_split",
     "check_dataset": "_checks",
     "check_labels": "_checks",
     "check_pixels": "_checks",
+    "cut_out": "_transforms",
     "held_out_part": "_split",
     "split": "_split",
     "training_part": "_split",
 }
 
 __all__ = [
+    "CIFAR10_STATISTICS",
     "ArrayAugmentation",
     "ArrayImages",
     "ArrayOptions",
@@ -106,6 +112,7 @@ __all__ = [
     "check_pixels",
     "cifar10",
     "cifar100",
+    "cut_out",
     "digits",
     "held_out_part",
     "image_folder",

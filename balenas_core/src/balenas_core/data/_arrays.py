@@ -11,8 +11,8 @@ from balenas_core.data._checks import check_dataset
 from balenas_core.data._images import ArrayImages
 from balenas_core.data._options import ArrayOptions
 from balenas_core.data._transforms import augmentation, channel_statistics, normalization
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset
 
 Labelled = tuple[NDArray[np.uint8], NDArray[np.int64]]
 """(`n x height x width x channels` pixels, `n` class numbers)."""

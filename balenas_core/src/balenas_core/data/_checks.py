@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset
 
 MAX_CHANNELS = 4
 """More channels than this are taken for a wrong order of the axes."""

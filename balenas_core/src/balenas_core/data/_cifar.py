@@ -10,8 +10,8 @@ from balenas_core.data._arrays import array_dataset
 from balenas_core.data._extras import require
 from balenas_core.data._options import CifarOptions
 from balenas_core.data._paths import expanded
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset
 
 CIFAR10_STATISTICS = (
     (0.49139968, 0.48215827, 0.44653124),

@@ -8,7 +8,7 @@ from balenas_core.data._arrays import array_dataset
 from balenas_core.data._extras import require
 from balenas_core.data._options import DigitsOptions
 from balenas_core.data._split import stratified
-from balenas_core.dataset import ImageDataset
+from balenas_core.interfaces.dataset import ImageDataset
 
 TEST_FRACTION = 0.2
 TEST_SEED = 0

@@ -23,8 +23,8 @@ from balenas_core.data._transforms import (
     cut_out,
     normalization,
 )
-from balenas_core.dataset import ImageDataset, Transform
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset, Transform
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".pgm", ".tif", ".tiff", ".webp"})
 

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from balenas_core.dataset import Images, Transform
+from balenas_core.interfaces.dataset import Images, Transform
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from balenas_core.data._images import ImagePart
 from balenas_core.errors import DataError
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
 from balenas_core.random import derive_seed, generator
 
 _Key = tuple[int, int]

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.lib.npyio import NpzFile
 from numpy.typing import NDArray
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.data._arrays import Labelled, array_dataset
 from balenas_core.data._checks import check_labels, check_pixels
 from balenas_core.data._options import NpzOptions
 from balenas_core.data._paths import existing
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.plugins.suggest import did_you_mean
 
 REQUIRED = ("x_train", "y_train", "x_test", "y_test")
 

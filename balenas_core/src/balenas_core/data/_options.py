@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.plugins.options import PluginOptions
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]

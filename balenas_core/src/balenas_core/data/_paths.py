@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from balenas_core._suggest import did_you_mean_file
 from balenas_core.errors import DataError
+from balenas_core.plugins.suggest import did_you_mean_file
 
 
 def expanded(path: Path, *, key: str) -> Path:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from balenas_core.data._checks import check_dataset
 from balenas_core.data._images import ImagePart
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import DataError
+from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import generator
 
 

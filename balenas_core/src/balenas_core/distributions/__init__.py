@@ -1,4 +1,7 @@
-"""Distributions that come with the core."""
+"""The distributions over logits that come with the core.
+
+What drives them is an optimizer, a plugin; what they must do stands in ``interfaces``.
+"""
 
 from balenas_core.distributions._dirichlet import DirichletDistribution as DirichletDistribution
 from balenas_core.distributions._gaussian import GaussianDistribution as GaussianDistribution

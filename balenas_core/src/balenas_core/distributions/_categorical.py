@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, Tensor
 
-from balenas_core.distribution import LogitTable
-from balenas_core.space import Weights
+from balenas_core.interfaces.distribution import LogitTable
+from balenas_core.interfaces.space import Weights
 
 
 def gumbel_noise(like: Tensor, generator: Generator) -> Tensor:

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from balenas_core._builtin import DirichletOptions
-from balenas_core.distribution import ArchitectureDistribution, initial_logits, softmax_entropy
-from balenas_core.space import Decision, Weights
+from balenas_core.interfaces.distribution import (
+    ArchitectureDistribution,
+    initial_logits,
+    softmax_entropy,
+)
+from balenas_core.interfaces.space import Decision, Weights
+from balenas_core.plugins.builtin import DirichletOptions
 
 # Below this a draw is one-hot to every digit, and log(u) / concentration would overflow.
 _SMALLEST_CONCENTRATION = 1e-6

@@ -8,9 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor, nn
 
-from balenas_core._builtin import GaussianOptions
-from balenas_core.distribution import ArchitectureDistribution, initial_logits, softmax_entropy
-from balenas_core.space import Decision, Weights
+from balenas_core.interfaces.distribution import (
+    ArchitectureDistribution,
+    initial_logits,
+    softmax_entropy,
+)
+from balenas_core.interfaces.space import Decision, Weights
+from balenas_core.plugins.builtin import GaussianOptions
 
 
 class GaussianDistribution(ArchitectureDistribution):

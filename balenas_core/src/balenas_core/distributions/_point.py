@@ -7,10 +7,14 @@ from collections.abc import Sequence
 import torch
 from torch import Generator, Tensor
 
-from balenas_core._builtin import PointOptions
-from balenas_core.distribution import DiscreteDistribution, initial_logits, softmax_entropy
 from balenas_core.distributions import _categorical
-from balenas_core.space import Decision, Weights
+from balenas_core.interfaces.distribution import (
+    DiscreteDistribution,
+    initial_logits,
+    softmax_entropy,
+)
+from balenas_core.interfaces.space import Decision, Weights
+from balenas_core.plugins.builtin import PointOptions
 
 
 class PointDistribution(DiscreteDistribution):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from balenas_core.architecture import Architecture, Cell, Edge
+from balenas_core.interfaces.architecture import Architecture, Cell, Edge
 
 SKIP: Final = "skip"
 """The choice that leaves a layer out."""

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Supernet, Weights
 from balenas_core.macro._architecture import SKIP
 from balenas_core.nn import (
     ClassifierHead,
@@ -16,7 +17,6 @@ from balenas_core.nn import (
     edge_weights,
     preferred_memory,
 )
-from balenas_core.space import Supernet, Weights
 
 
 class MacroNetwork(StagedNetwork):

@@ -12,12 +12,12 @@ from dataclasses import dataclass
 import torch
 from torch import Generator, Tensor, nn
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.macro._architecture import SKIP, MacroArchitecture
 from balenas_core.macro._network import MacroNetwork, MacroSupernet
 from balenas_core.nn import ClassifierHead, MixedEdge
-from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.plugins.suggest import did_you_mean
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""Building blocks that cell-based search spaces share."""
+"""Layers of supernets that search spaces share.
+
+What a space is stands in ``interfaces``; which operations it has, in its own plugin.
+"""
 
 from balenas_core.nn._conv_norm_relu import conv_norm_relu as conv_norm_relu
 from balenas_core.nn._dag import CellEdge as CellEdge, dag_edges as dag_edges
@@ -44,7 +47,6 @@ from balenas_core.nn._sharing import (
     SharingOperation as SharingOperation,
     Source as Source,
 )
-from balenas_core.nn._stacked import Stacked as Stacked, joined as joined, summed as summed
 from balenas_core.nn._staged import (
     RegularizedNetwork as RegularizedNetwork,
     StagedNetwork as StagedNetwork,

@@ -9,8 +9,8 @@ from operator import attrgetter
 import torch
 from torch import Tensor
 
+from balenas_core.interfaces.space import Decision, Weights
 from balenas_core.nn._dag import CellEdge
-from balenas_core.space import Decision, Weights
 
 
 def input_decisions(cell: str, edges: Sequence[CellEdge]) -> tuple[Decision, ...]:

@@ -9,10 +9,10 @@ import altair as alt
 import numpy as np
 from numpy.typing import NDArray
 
-from balenas_core._distribution_log import DistributionHistory
 from balenas_core.report._groups import SeedBand
 from balenas_core.report._numbers import count, short
 from balenas_core.report._parts import Chart
+from balenas_core.runs.distribution_log import DistributionHistory
 
 Series = Sequence[tuple[float, float]]
 

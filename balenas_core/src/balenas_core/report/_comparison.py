@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from balenas_core._flat import differences
+from balenas_core.config.flat import differences
 from balenas_core.report._benchmark_section import histograms
 from balenas_core.report._charts import seeds_chart
 from balenas_core.report._groups import Group, mean_interval, seed_band

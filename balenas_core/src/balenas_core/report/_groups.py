@@ -7,9 +7,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from balenas_core._flat import flat
-from balenas_core._resume import MAY_DIFFER
+from balenas_core.config.flat import flat
 from balenas_core.report._record import RunRecord
+from balenas_core.runs.resume import MAY_DIFFER
 
 Points = Sequence[tuple[float, float]]
 

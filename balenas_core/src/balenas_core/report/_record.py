@@ -11,18 +11,18 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from balenas_core._distribution_log import DistributionHistory, read_distribution
-from balenas_core.architecture import Cell
 from balenas_core.config import PluginSection
 from balenas_core.errors import BalenasError
-from balenas_core.hooks import LOAD_ERRORS
-from balenas_core.registry import Registry
+from balenas_core.interfaces.architecture import Cell
+from balenas_core.plugins.hooks import LOAD_ERRORS
+from balenas_core.plugins.registry import Registry
 from balenas_core.report._numbers import as_number
-from balenas_core.run import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
-from balenas_core.runs import DONE, TRAINING, RunInfo, read_run, read_selections
+from balenas_core.runs.directory import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
+from balenas_core.runs.distribution_log import DistributionHistory, read_distribution
+from balenas_core.runs.listing import DONE, TRAINING, RunInfo, read_run, read_selections
 
 if TYPE_CHECKING:
-    from balenas_core.space import AnySpace
+    from balenas_core.interfaces.space import AnySpace
 
 DAMAGE = (ValueError, KeyError, TypeError, AttributeError, IndexError, OverflowError)
 """What reading well-formed JSON of another form ends in."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 from collections.abc import Callable, Iterator, Sequence
 
-from balenas_core._distribution_log import DistributionHistory
 from balenas_core.drawing import draw_cell
 from balenas_core.report._benchmark_section import benchmark_parts
 from balenas_core.report._candidates import candidate_parts, selection_parts
@@ -27,7 +26,8 @@ from balenas_core.report._parts import (
     Table,
 )
 from balenas_core.report._record import DAMAGE, Record, RunRecord, attempt, series
-from balenas_core.runs import DONE, FAILED, INTERRUPTED, RUNNING
+from balenas_core.runs.distribution_log import DistributionHistory
+from balenas_core.runs.listing import DONE, FAILED, INTERRUPTED, RUNNING
 
 _LOSSES = {"training": "train_loss", "validation": "validation_loss"}
 _ACCURACIES = {"training": "train_accuracy", "validation": "validation_accuracy"}

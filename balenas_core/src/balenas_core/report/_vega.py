@@ -8,9 +8,9 @@ from importlib import metadata
 
 import vl_convert
 
-from balenas_core._atomic import write_atomically
 from balenas_core.benchmarks import cache_folder
 from balenas_core.errors import DataError
+from balenas_core.files import write_atomically
 
 
 def vega_bundle(version: str) -> str:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from balenas_core._atomic import write_atomically
-from balenas_core._output_errors import output_errors
 from balenas_core.errors import UsageError
-from balenas_core.registry import Registry, default_registry
-from balenas_core.run import check_holds_run
+from balenas_core.files import output_errors, write_atomically
+from balenas_core.plugins.registry import Registry, default_registry
+from balenas_core.runs.directory import check_holds_run
 
 
 def write_report(

@@ -1,5 +1,16 @@
-"""Tables of scores: many architectures by several proxies, and how they agree with accuracy."""
+"""Numbers of untrained networks: scores of many by several proxies, and how well they rank.
 
+What a proxy is stands in ``interfaces``; how one candidate is chosen by scores, in ``selectors``.
+"""
+
+from balenas_core.scores._aggregate import (
+    Aggregate as Aggregate,
+    combined as combined,
+    descending_ranks as descending_ranks,
+    log_rank_sums as log_rank_sums,
+    mean_ranks as mean_ranks,
+    weighted_ranks as weighted_ranks,
+)
 from balenas_core.scores._agreement import (
     Agreement as Agreement,
     Interval as Interval,
@@ -8,6 +19,12 @@ from balenas_core.scores._agreement import (
     spearman as spearman,
     top_overlap as top_overlap,
 )
-from balenas_core.scores._file import ScoreFile as ScoreFile
+from balenas_core.scores._file import (
+    ARCHITECTURE as ARCHITECTURE,
+    SCORED_AS as SCORED_AS,
+    SETTINGS as SETTINGS,
+    ScoreFile as ScoreFile,
+    read_table as read_table,
+)
 from balenas_core.scores._job import Init as Init, ScoredRow as ScoredRow, ScoringJob as ScoringJob
-from balenas_core.scores._parallel import score_all as score_all
+from balenas_core.scores._parallel import check_backend as check_backend, score_all as score_all

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from balenas_core.selectors._aggregate import descending_ranks
+from balenas_core.scores._aggregate import descending_ranks
 
 Floats = NDArray[np.float64]
 Statistic = Callable[[Floats, Floats], float]

@@ -12,9 +12,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from balenas_core._atomic import write_atomically
-from balenas_core._output_errors import output_errors
 from balenas_core.errors import UsageError
+from balenas_core.files import output_errors, write_atomically
 
 ARCHITECTURE, SCORED_AS, SETTINGS = "architecture", "scored_as", "settings"
 FORMATS = (".csv", ".json", ".parquet")

@@ -11,15 +11,15 @@ from typing import Literal
 import torch
 from torch import nn
 
-from balenas_core.architecture import Architecture
 from balenas_core.errors import UsageError
-from balenas_core.formula import fill_by_formula
-from balenas_core.network_batch import BatchPassProxy, score_batch
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.interfaces.space import AnySpace, Supernet, Task
 from balenas_core.nn import memory_as_given
-from balenas_core.proxy import Batch, Proxy
 from balenas_core.random import seeded
-from balenas_core.scoring import score_network
-from balenas_core.space import AnySpace, Supernet, Task
+from balenas_core.scores.formula import fill_by_formula
+from balenas_core.scores.network_batch import BatchPassProxy, score_batch
+from balenas_core.scores.scoring import score_network
 
 Init = Literal["default", "formula", "supernet"]
 
@@ -57,7 +57,7 @@ class ScoringJob:
         proxies: Proxy by name.
         batch: Images and labels, on the device where networks are scored.
         init: ``default`` for the space's own initialisation under ``seed``; ``formula`` fills
-            weights by ``balenas_core.formula``, with the space's labels if it has some;
+            weights by ``balenas_core.scores.formula``, with the space's labels if it has some;
             ``supernet`` takes those of one untrained supernet, so that what networks have in
             common has the same weights in all of them.
         seed: Of the initialisation, the same for every network, and of the proxies.

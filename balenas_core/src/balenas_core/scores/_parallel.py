@@ -11,8 +11,8 @@ from typing import Any
 
 import torch
 
-from balenas_core.architecture import Architecture
 from balenas_core.errors import BalenasError, UsageError
+from balenas_core.interfaces.architecture import Architecture
 from balenas_core.scores._job import ScoredRow, Scores, ScoringJob
 
 _PER_TASK = 4

@@ -1,13 +1,8 @@
-"""Selectors that come with the core."""
+"""The selectors that come with the core, and what a selector of stages is built from.
 
-from balenas_core.selectors._aggregate import (
-    Aggregate as Aggregate,
-    combined as combined,
-    descending_ranks as descending_ranks,
-    log_rank_sums as log_rank_sums,
-    mean_ranks as mean_ranks,
-    weighted_ranks as weighted_ranks,
-)
+What a selector is stands in ``interfaces``; single scores come from ``scores``.
+"""
+
 from balenas_core.selectors._argmax import ArgmaxSelector as ArgmaxSelector
 from balenas_core.selectors._benchmark import BenchmarkSelector as BenchmarkSelector
 from balenas_core.selectors._draws import Draw as Draw, distinct_draws as distinct_draws

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balenas_core.selection import Candidate, Selection, SelectionContext, Selector
+from balenas_core.interfaces.selection import Candidate, Selection, SelectionContext, Selector
 
 
 class ArgmaxSelector(Selector):

@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from balenas_core._selector_options import BenchmarkOptions, PoolOptions
-from balenas_core._suggest import did_you_mean
-from balenas_core.benchmark import Benchmark
 from balenas_core.errors import UsageError
-from balenas_core.selection import SelectionContext
+from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import BenchmarkOptions, PoolOptions
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
 

@@ -10,12 +10,12 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from balenas_core._selector_options import PoolOptions
-from balenas_core.architecture import Architecture
-from balenas_core.description import describe_network
 from balenas_core.errors import SelectionError, UsageError
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.random import seeded
-from balenas_core.selection import SelectionContext
+from balenas_core.scores.description import describe_network
 from balenas_core.selectors._draws import Draw
 
 MEASURED = "measured"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from balenas_core.architecture import Architecture
-from balenas_core.selection import SelectionContext
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.selection import SelectionContext
 
 _DRAWS_PER_REPORT = 1000
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from balenas_core._selector_options import PerturbationSelectorOptions
 from balenas_core.errors import UsageError
-from balenas_core.selection import Candidate, Selection, SelectionContext, Selector
+from balenas_core.interfaces.selection import Candidate, Selection, SelectionContext, Selector
+from balenas_core.plugins.selector_options import PerturbationSelectorOptions
 from balenas_core.selectors._supernet import check_trained_supernet
 
 _Table = dict[str, Tensor]

@@ -6,8 +6,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from balenas_core._selector_options import PoolOptions
-from balenas_core.selection import Candidate, Selection, SelectionContext, Selector, Stage
+from balenas_core.interfaces.selection import (
+    Candidate,
+    Selection,
+    SelectionContext,
+    Selector,
+    Stage,
+)
+from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._costs import within_limits
 from balenas_core.selectors._draws import Draw, distinct_draws
 

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 import torch
 
-from balenas_core._selector_options import PoolOptions, RandomChoiceOptions
-from balenas_core.selection import SelectionContext
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import PoolOptions, RandomChoiceOptions
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
 

@@ -6,13 +6,13 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 
-from balenas_core._selector_options import PoolOptions
 from balenas_core.errors import SelectionError
-from balenas_core.proxy import Proxy
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.random import seeded
-from balenas_core.scoring import ProxyScores, score_network
-from balenas_core.selection import SelectionContext
-from balenas_core.selectors._aggregate import Aggregate, combined
+from balenas_core.scores import Aggregate, combined
+from balenas_core.scores.scoring import ProxyScores, score_network
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
 

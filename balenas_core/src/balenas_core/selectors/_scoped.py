@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import overload
 
-from balenas_core._selector_options import PoolOptions
-from balenas_core.selection import Selection, SelectionContext, Selector
+from balenas_core.interfaces.selection import Selection, SelectionContext, Selector
+from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from balenas_core._selector_options import PoolOptions
-from balenas_core.selection import SelectionContext, Stage
+from balenas_core.interfaces.selection import SelectionContext, Stage
+from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from balenas_core._selector_options import PoolOptions, SupernetOptions
 from balenas_core.errors import UsageError
-from balenas_core.selection import SelectionContext
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import PoolOptions, SupernetOptions
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
 

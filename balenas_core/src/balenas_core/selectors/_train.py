@@ -11,10 +11,10 @@ from torch import nn
 from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
-from balenas_core._selector_options import PoolOptions, TrainOptions
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.plugins.selector_options import PoolOptions, TrainOptions
 from balenas_core.random import derive_seed, seeded
-from balenas_core.selection import SelectionContext
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
 

@@ -18,6 +18,7 @@ from balenas_core.testing._components import (
     ProxyConformance as ProxyConformance,
     SelectorConformance as SelectorConformance,
 )
+from balenas_core.testing._kills import CallCounter as CallCounter, run_forked as run_forked
 from balenas_core.testing._plugin import PluginConformance as PluginConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
 from balenas_core.testing._textbook import (

@@ -9,16 +9,16 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from balenas_core._builtin import PointOptions
-from balenas_core.dataset import ImageDataset
-from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.distributions import PointDistribution
-from balenas_core.optimizer import ArchitectureOptimizer
-from balenas_core.proxy import Proxy
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.optimizer import ArchitectureOptimizer
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.interfaces.selection import Selector
+from balenas_core.interfaces.space import Decision, Weights
+from balenas_core.plugins.builtin import PointOptions
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
-from balenas_core.selection import Selector
-from balenas_core.space import Decision, Weights
 from balenas_core.testing._plugin import PluginConformance
 from balenas_core.testing._toy import ToyObjective, ToySpace, toy_context
 

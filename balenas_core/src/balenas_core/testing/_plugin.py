@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from balenas_core.config import PluginSection
-from balenas_core.plugin import API_VERSION
-from balenas_core.registry import PluginRef, default_registry
+from balenas_core.plugins.plugin import API_VERSION
+from balenas_core.plugins.registry import PluginRef, default_registry
 
 
 class PluginConformance:
@@ -46,7 +46,7 @@ class PluginConformance:
 
     def test_light_module_imports_no_torch(self) -> None:
         code = (
-            "import sys; from balenas_core.registry import default_registry; "
+            "import sys; from balenas_core.plugins.registry import default_registry; "
             f"default_registry().find({self.kind!r}, {self.plugin_name!r}).load(); "
             "sys.exit('torch' in sys.modules)"
         )

@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 import torch
 
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.random import generator, seeded
-from balenas_core.space import AnySpace, Task
 from balenas_core.testing._plugin import PluginConformance
 
 _COUNTED = 2000

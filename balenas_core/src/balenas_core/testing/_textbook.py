@@ -14,9 +14,9 @@ from torch.func import functional_call, grad, jvp, vmap
 from torch.nn import functional
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from balenas_core.cells import compile_cells
+from balenas_core.engine.cells import compile_cells
+from balenas_core.interfaces.space import AnySpace, Supernet, Task, Weights
 from balenas_core.random import generator, seeded
-from balenas_core.space import AnySpace, Supernet, Task, Weights
 
 Forward = Callable[[Supernet, Tensor, Weights], Tensor]
 """(supernet, images, weights) -> logits, by the supernet's own modules one at a time."""

@@ -10,13 +10,13 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor, nn
 
-from balenas_core.architecture import Architecture, Cell, Edge
-from balenas_core.distribution import ArchitectureDistribution
 from balenas_core.errors import ArchitectureError
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.architecture import Architecture, Cell, Edge
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.random import generator, seeded
-from balenas_core.selection import SelectionContext
-from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 
 _OPERATIONS = ("none", "skip", "conv")
 _SLOTS = ("first", "second")

@@ -8,13 +8,13 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
-from balenas_core._builtin import argmax, gaussian, local, point, random_choice
 from balenas_core.config import SearchConfig
-from balenas_core.dataset import ImageDataset
-from balenas_core.distribution import ArchitectureDistribution
-from balenas_core.optimizer import ArchitectureOptimizer, Objective
-from balenas_core.plugin import Plugin
-from balenas_core.registry import Registry
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.optimizer import ArchitectureOptimizer, Objective
+from balenas_core.plugins.builtin import argmax, gaussian, local, point, random_choice
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import Registry
 from balenas_core.testing._toy import ToySpace
 
 

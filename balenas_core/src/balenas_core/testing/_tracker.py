@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
+from balenas_core.engine.search import Search
 from balenas_core.errors import SearchInterrupted
-from balenas_core.events import EpochEnded, Event, SearchFailed
-from balenas_core.search import Search
+from balenas_core.interfaces.events import EpochEnded, Event, SearchFailed
+from balenas_core.interfaces.tracker import Tracker
 from balenas_core.testing._plugin import PluginConformance
 from balenas_core.testing._toy_search import toy_config, toy_registry
-from balenas_core.tracker import Tracker
 
 if TYPE_CHECKING:
     import pytest  # the kit needs its fixtures, not the package

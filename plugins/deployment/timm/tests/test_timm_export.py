@@ -17,8 +17,8 @@ import balenas_timm
 from balenas_core import Search, SearchConfig
 from balenas_core.data import BatchLoader, split
 from balenas_core.errors import RunExistsError, UsageError
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed
-from balenas_core.registry import default_registry
 from balenas_timm import Blueprint
 from balenas_timm.export import (
     FORMATS,

@@ -13,10 +13,10 @@ from timm.optim import create_optimizer_v2
 from torch import nn
 
 from balenas_core.errors import ConfigError, UsageError
-from balenas_core.plugin import Plugin
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
 from balenas_core.testing import ToySpace
 from balenas_timm import FoundClassifier, FoundNetwork, model_name, register_spaces
 

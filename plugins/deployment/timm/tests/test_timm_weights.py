@@ -12,8 +12,8 @@ from PIL import Image
 import balenas_timm
 from balenas_core.data import ImageFolderOptions
 from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
 from balenas_timm import Blueprint, Normalized, load_network, read_blueprint, save_weights
 from balenas_timm._blueprint import known_of
 from balenas_timm._load import pretrained_cfg

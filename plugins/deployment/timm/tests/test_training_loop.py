@@ -11,9 +11,9 @@ from torch.testing import assert_close
 from training_toys import HelpedSpace
 
 from balenas_core.errors import DivergenceError
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
 from balenas_core.random import generator, seeded
-from balenas_core.space import Task
 from balenas_core.testing import ToySpace
 from balenas_timm.training import TrainingRecipe
 from balenas_timm.training._augmentation import mixed, mixing

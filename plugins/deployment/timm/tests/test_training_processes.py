@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from training_toys import HalfDeadSpace, job, registry, to_float, toy_data
 
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_timm import read_weights
 from balenas_timm.training import train
 

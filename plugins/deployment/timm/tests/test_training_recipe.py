@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from training_toys import HelpedSpace, job, registry
 
 from balenas_core.errors import ConfigError, UsageError
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_timm.training import PRESETS, Training, TrainingRecipe, train, training_job
 from balenas_timm.training._loop import TrainingLoop
 from balenas_timm.training._presets import preset

@@ -7,9 +7,6 @@ import os
 import random
 import signal
 import sys
-import threading
-import traceback
-import warnings
 
 import pytest
 import torch
@@ -24,13 +21,13 @@ from balenas_core.errors import (
     RunLockedError,
     SearchInterrupted,
 )
-from balenas_core.events import EpochEnded, StepEnded
-from balenas_core.run import RunDirectory
+from balenas_core.interfaces.events import EpochEnded, StepEnded
+from balenas_core.runs.directory import RunDirectory
+from balenas_core.testing import CallCounter, run_forked
 from balenas_timm import load_network, read_weights
 from balenas_timm.training import Training, TrainingStarted, train, training_job
 
 KILLS = 15
-_WRITERS = ("_atomic.py", "_checkpoint.py", "_lock.py", "run.py", "tempfile.py")
 
 
 @pytest.fixture(scope="module")
@@ -224,47 +221,6 @@ def test_the_test_can_be_rarer_than_epochs(found):
     assert [m["test_accuracy"] is None for m in metrics] == [True, False, False]
 
 
-class _Counter:
-    """Counts calls and returns of functions, and ends the process at one of them."""
-
-    def __init__(self, limit=None, *, writes_only=False):
-        self.count = 0
-        self._limit = limit
-        self._writes_only = writes_only
-
-    def __call__(self, frame, event, arg):
-        if self._writes_only and os.path.basename(frame.f_code.co_filename) not in _WRITERS:
-            return
-        self.count += 1
-        if self.count == self._limit:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-
-def _forked(run, *, after=None):
-    """Call ``run`` in a copy of this process; return its exit code, minus the signal if killed."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of fork, from Python 3.12 on
-        pid = os.fork()
-    if pid == 0:
-        code = 1
-        try:
-            run()
-            code = 0
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            sys.setprofile(None)
-            os._exit(code)
-    timer = None
-    if after is not None:
-        timer = threading.Timer(after, os.kill, (pid, signal.SIGKILL))
-        timer.start()
-    _, status = os.waitpid(pid, 0)
-    if timer is not None:
-        timer.cancel()
-    return os.waitstatus_to_exitcode(status)
-
-
 @pytest.mark.slow
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.parametrize("writes_only", [False, True])
@@ -273,7 +229,7 @@ def test_a_training_killed_at_random_points_ends_bit_identical(
 ):
     # What takes most of the time and matters to a killed machine alone, or to none.
     monkeypatch.setattr("os.fsync", lambda descriptor: None)
-    monkeypatch.setattr("balenas_core.environment.versions", dict)
+    monkeypatch.setattr("balenas_core.runs.environment.versions", dict)
     expected = outcome(whole)
 
     def training(name, counter):
@@ -285,13 +241,13 @@ def test_a_training_killed_at_random_points_ends_bit_identical(
 
         return run
 
-    counter = _Counter(writes_only=writes_only)
+    counter = CallCounter(writes_only=writes_only)
 
     def counted():
         training("counted", counter)()
         (tmp_path / "count").write_text(str(counter.count))
 
-    assert _forked(counted) == 0
+    assert run_forked(counted) == 0
     total = int((tmp_path / "count").read_text())
     chance = random.Random(20240607)
     kills = chains = 0
@@ -300,7 +256,7 @@ def test_a_training_killed_at_random_points_ends_bit_identical(
         chains += 1
         while True:
             limit = chance.randrange(1, total)
-            code = _forked(training(name, _Counter(limit, writes_only=writes_only)))
+            code = run_forked(training(name, CallCounter(limit, writes_only=writes_only)))
             if code == 0:
                 break
             assert code == -signal.SIGKILL

@@ -9,7 +9,7 @@ from pathlib import Path
 from training_toys import dead_job, job, registry
 
 from balenas_core.errors import SearchInterrupted, UsageError
-from balenas_core.events import StepEnded
+from balenas_core.interfaces.events import StepEnded
 from balenas_timm.training import Training, train
 
 SETTINGS = {"epochs": 3, "batch_size": 10, "lr": 0.1, "ema": 0.9, "accumulate": 2}

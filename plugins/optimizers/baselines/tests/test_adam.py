@@ -3,12 +3,6 @@ import math
 import pytest
 import torch
 
-from balenas_core._builtin import (
-    DirichletOptions,
-    GaussianOptions,
-    GumbelSoftmaxOptions,
-    PointOptions,
-)
 from balenas_core.distributions import (
     DirichletDistribution,
     GaussianDistribution,
@@ -16,6 +10,12 @@ from balenas_core.distributions import (
     PointDistribution,
 )
 from balenas_core.errors import DivergenceError
+from balenas_core.plugins.builtin import (
+    DirichletOptions,
+    GaussianOptions,
+    GumbelSoftmaxOptions,
+    PointOptions,
+)
 from balenas_core.testing import ToyObjective, ToySpace
 from balenas_optimizer_baselines._adam import AdamOptimizer
 from balenas_optimizer_baselines._options import AdamOptions

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from balenas_core._builtin import GaussianOptions, PointOptions
 from balenas_core.distributions import GaussianDistribution, PointDistribution
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GaussianOptions, PointOptions
 from balenas_optimizer_baselines._bayes_by_backprop import BayesByBackpropOptimizer
 from balenas_optimizer_baselines._options import BayesByBackpropOptions
 

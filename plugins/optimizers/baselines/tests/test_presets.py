@@ -6,8 +6,8 @@ import pytest
 from balenas_core import Search, load_config
 from balenas_core.config import to_yaml
 from balenas_core.errors import SearchInterrupted
-from balenas_core.events import StepEnded
-from balenas_core.registry import default_registry
+from balenas_core.interfaces.events import StepEnded
+from balenas_core.plugins.registry import default_registry
 
 NAMES = sorted(
     ref.name
@@ -50,7 +50,7 @@ def test_a_preset_is_a_valid_configuration_that_is_read_back(name, space, tmp_pa
 
 def test_presets_import_no_torch():
     code = (
-        "import sys; from balenas_core.registry import default_registry as r\n"
+        "import sys; from balenas_core.plugins.registry import default_registry as r\n"
         f"[r().find('preset', n).load_implementation() for n in {NAMES!r}]\n"
         "sys.exit('torch' in sys.modules)"
     )

@@ -4,9 +4,9 @@ import math
 import pytest
 import torch
 
-from balenas_core._builtin import GaussianOptions, PointOptions
 from balenas_core.distributions import GaussianDistribution, PointDistribution
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GaussianOptions, PointOptions
 from balenas_optimizer_baselines._options import ReinforceOptions
 from balenas_optimizer_baselines._reinforce import ReinforceOptimizer
 

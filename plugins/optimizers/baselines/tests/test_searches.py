@@ -7,10 +7,10 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from balenas_core._builtin import PointOptions
-from balenas_core.benchmark import Benchmark
 from balenas_core.distributions import PointDistribution
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.plugins.builtin import PointOptions
 from balenas_core.testing import ToyObjective, ToySpace, toy_context
 from balenas_optimizer_baselines._evolution import EvolutionSelector
 from balenas_optimizer_baselines._options import (

@@ -6,9 +6,9 @@ import torch.nn.functional as F
 from torch import nn
 from torch.func import functional_call
 
-from balenas_core._builtin import GumbelSoftmaxOptions
 from balenas_core.distributions import GumbelSoftmaxDistribution
-from balenas_core.space import Decision, Supernet
+from balenas_core.interfaces.space import Decision, Supernet
+from balenas_core.plugins.builtin import GumbelSoftmaxOptions
 from balenas_optimizer_baselines import AdamOptions
 from balenas_optimizer_baselines._adam import AdamOptimizer
 from balenas_optimizer_baselines._gradient import plain_gradient, unrolled_gradient

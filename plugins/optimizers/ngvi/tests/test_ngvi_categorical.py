@@ -4,10 +4,10 @@ import pytest
 import torch
 from hypothesis import given, settings, strategies as st
 
-from balenas_core._builtin import GumbelSoftmaxOptions
 from balenas_core.distributions import GumbelSoftmaxDistribution
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GumbelSoftmaxOptions
 from balenas_core.random import generator
-from balenas_core.space import Decision
 from balenas_core.testing import OptimizerConformance
 from balenas_optimizer_ngvi import CategoricalOptions
 from balenas_optimizer_ngvi._categorical import (

@@ -3,10 +3,10 @@ from typing import ClassVar
 import pytest
 import torch
 
-from balenas_core._builtin import GaussianOptions
 from balenas_core.distributions import GaussianDistribution
+from balenas_core.interfaces.space import Decision
+from balenas_core.plugins.builtin import GaussianOptions
 from balenas_core.random import generator
-from balenas_core.space import Decision
 from balenas_core.testing import OptimizerConformance, ToyObjective
 from balenas_optimizer_ngvi import NGVIOptions
 from balenas_optimizer_ngvi._search import NGVIOptimizer, status

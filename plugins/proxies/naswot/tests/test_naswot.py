@@ -8,8 +8,8 @@ from hypothesis.extra import numpy as hnp
 from pydantic import ValidationError
 from torch import nn
 
-from balenas_core.plugin import Plugin
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.plugins.plugin import Plugin
 from balenas_proxy_naswot import Naswot, NaswotOptions, naswot, plugin
 from balenas_proxy_naswot._naswot import code_kernel, log_determinant
 

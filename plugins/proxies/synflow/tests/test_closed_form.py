@@ -7,10 +7,10 @@ import torch
 from torch import nn
 
 from balenas_core.errors import UsageError
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
 from balenas_proxy_synflow import synflow, synflow_closed_form
 
 BATCH = Batch(torch.zeros(2, 3, 8, 8), torch.zeros(2, dtype=torch.int64))

@@ -8,9 +8,9 @@ from hypothesis import given, settings, strategies as st
 from pydantic import ValidationError
 from torch import nn
 
-from balenas_core.plugin import Plugin
-from balenas_core.probing import preserved
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.scores.probing import preserved
 from balenas_proxy_synflow import Synflow, SynflowOptions, plugin, synflow
 from balenas_proxy_synflow._scaled import plain, scaled
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from balenas_core.formula import fill_by_formula, formula_batch
+from balenas_core.scores.formula import fill_by_formula, formula_batch
 
 EDGES = [(1, 0), (2, 0), (2, 1), (3, 0), (3, 1), (3, 2)]
 

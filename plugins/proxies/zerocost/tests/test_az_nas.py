@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import nn
 
-from balenas_core.formula import fill_by_formula
-from balenas_core.proxy import Batch
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
+from balenas_core.scores.formula import fill_by_formula
 from balenas_proxy_zerocost import az_expressivity, az_progressivity, az_trainability
 from balenas_proxy_zerocost._az_nas import blocks
 

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from balenas_core.network_pass import PassProxy, score_many
-from balenas_core.plugin import Plugin
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.plugins.plugin import Plugin
+from balenas_core.scores.network_pass import PassProxy, score_many
 
 NAMES = sorted(e.name for e in entry_points(group="balenas.proxies") if "zerocost" in e.value)
 OPTIONS = {"linear_regions": {"samples": 20, "size": 8}, "meco": {"size": 16}}

@@ -5,11 +5,11 @@ import torch
 from torch import nn
 
 from balenas_core.errors import UsageError
-from balenas_core.formula import fill_by_formula, formula_batch, formula_numbers
-from balenas_core.proxy import Batch
-from balenas_core.registry import default_registry
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.plugins.registry import default_registry
 from balenas_core.scores import ScoringJob
-from balenas_core.space import Task
+from balenas_core.scores.formula import fill_by_formula, formula_batch, formula_numbers
 from balenas_proxy_zerocost._fisher import Fisher
 from balenas_proxy_zerocost._gradients import GradNorm, Snip
 from balenas_proxy_zerocost._jacobian import Jacov

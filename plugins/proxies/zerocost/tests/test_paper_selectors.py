@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 
-from balenas_core._builtin import PointOptions
 from balenas_core.config import PluginSection, SearchConfig
 from balenas_core.distributions import PointDistribution
+from balenas_core.plugins.builtin import PointOptions
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
-from balenas_core.registry import default_registry
 from balenas_core.testing import toy_context
 from balenas_proxy_zerocost import (
     az_expressivity,

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
 from balenas_proxy_zerocost import (
     epe_nas,
     feature_correlation,

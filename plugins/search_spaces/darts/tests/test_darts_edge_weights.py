@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from balenas_core._modifiers import LimitedDistribution
 from balenas_core.distributions import PointDistribution
-from balenas_core.options import PluginOptions
+from balenas_core.engine.modifiers import LimitedDistribution
+from balenas_core.plugins.options import PluginOptions
 from balenas_core.random import generator
 from balenas_space_darts import OPERATIONS, DartsOptions, DartsSpace
 

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.space import Task
 from balenas_core.random import seeded
-from balenas_core.space import Task
 from balenas_space_darts import OPERATIONS, DartsArchitecture, DartsCell, DartsOptions, DartsSpace
 
 CIFAR = Task((3, 32, 32), 10)

@@ -3,7 +3,7 @@
 import pytest
 from textbook_darts import supernet_forward
 
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_core.testing import (
     assert_compiled_cells,
     assert_computes_only_the_chosen,

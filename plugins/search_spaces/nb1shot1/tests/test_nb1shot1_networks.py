@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from balenas_core.errors import DataError
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_space_nb1shot1 import (
     NB1Shot1Benchmark,
     NB1Shot1Options,

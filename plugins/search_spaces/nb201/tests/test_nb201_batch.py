@@ -3,11 +3,11 @@
 import pytest
 import torch
 
-from balenas_core.network_batch import BatchPassProxy, score_batch
-from balenas_core.nn import Stacked
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Task
+from balenas_core.interfaces.stacked import Stacked
 from balenas_core.random import generator, seeded
-from balenas_core.space import Task
+from balenas_core.scores.network_batch import BatchPassProxy, score_batch
 from balenas_space_nb201 import NB201Options, NB201Space
 
 TASK = Task((3, 8, 8), 4)

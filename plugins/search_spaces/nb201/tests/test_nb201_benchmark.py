@@ -9,7 +9,7 @@ import torch
 
 from balenas_core.benchmarks import Column, Table, install_table, load_plain_pickle
 from balenas_core.errors import DataError
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_space_nb201 import OPERATIONS, NB201Benchmark, NB201Options, NB201Space, _benchmark
 from balenas_space_nb201._architecture import all_architectures, parse
 from balenas_space_nb201._benchmark import find_benchmark

@@ -2,7 +2,7 @@
 
 import pytest
 
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_space_nb201 import NB201Options, NB201Space
 
 ALL_3X3 = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+" + "".join(

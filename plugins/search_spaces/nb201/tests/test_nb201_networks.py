@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from balenas_core.errors import ArchitectureError
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_space_nb201 import NB201Architecture, NB201Options, NB201Space
 
 CIFAR = Task((3, 32, 32), 10)

@@ -4,8 +4,8 @@ import pytest
 import torch
 from hypothesis import given, strategies as st
 
+from balenas_core.interfaces.space import Task
 from balenas_core.random import generator, seeded
-from balenas_core.space import Task
 from balenas_space_nb201 import OPERATIONS, NB201Architecture, NB201Options, NB201Space
 from balenas_space_nb201._architecture import all_architectures
 from balenas_space_nb201._simplified import equivalence_class, pruned, simplified

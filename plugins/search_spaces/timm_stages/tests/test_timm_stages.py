@@ -14,10 +14,10 @@ from timm.models._efficientnet_builder import EfficientNetBuilder, decode_arch_d
 from torch import nn
 from torch.nn import functional
 
-from balenas_core.description import describe_network
 from balenas_core.errors import ArchitectureError, UsageError
+from balenas_core.interfaces.space import Task
 from balenas_core.random import generator, seeded
-from balenas_core.space import Task
+from balenas_core.scores.description import describe_network
 from balenas_core.testing import (
     assert_compiled_cells,
     assert_computes_only_the_chosen,

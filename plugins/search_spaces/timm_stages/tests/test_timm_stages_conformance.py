@@ -1,4 +1,4 @@
-from balenas_core.space import Task
+from balenas_core.interfaces.space import Task
 from balenas_core.testing import SearchSpaceConformance
 
 

@@ -11,8 +11,8 @@ from mlflow.tracking import MlflowClient
 
 from balenas_core import Search
 from balenas_core.errors import SearchInterrupted
-from balenas_core.events import StepEnded
-from balenas_core.registry import default_registry
+from balenas_core.interfaces.events import StepEnded
+from balenas_core.plugins.registry import default_registry
 from balenas_core.testing import TrackerConformance, toy_config, toy_registry
 
 # MLflow uses what the next SQLAlchemy drops.

@@ -12,8 +12,8 @@ import pytest
 
 from balenas_core import Search
 from balenas_core.errors import SearchInterrupted
-from balenas_core.events import EpochEnded
-from balenas_core.registry import default_registry
+from balenas_core.interfaces.events import EpochEnded
+from balenas_core.plugins.registry import default_registry
 from balenas_core.testing import TrackerConformance, toy_config, toy_registry
 
 

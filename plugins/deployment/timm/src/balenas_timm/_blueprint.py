@@ -6,15 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-from balenas_core.config import PluginSection
-from balenas_core.config._sections import section_validator
-from balenas_core.registry import Registry, default_registry
+from balenas_core.config import PluginSection, section_validator
+from balenas_core.plugins.registry import Registry, default_registry
 
 if TYPE_CHECKING:
     from torch import nn
 
-    from balenas_core.dataset import ImageDataset
-    from balenas_core.space import AnySpace, Task
+    from balenas_core.interfaces.dataset import ImageDataset
+    from balenas_core.interfaces.space import AnySpace, Task
 
 
 class Normalized(BaseModel):
@@ -82,7 +81,7 @@ class Blueprint(BaseModel):
     @property
     def task(self) -> Task:
         """Image shape and classes."""
-        from balenas_core.space import Task
+        from balenas_core.interfaces.space import Task
 
         return Task(self.input_shape, self.num_classes)
 

@@ -11,13 +11,13 @@ import torch
 from timm.models import build_model_with_cfg, resolve_pretrained_cfg
 from torch import nn
 
-from balenas_core._suggest import did_you_mean
-from balenas_core.architecture import Architecture
 from balenas_core.config import PluginSection
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.space import Task
 from balenas_core.nn import RegularizedNetwork, StagedNetwork
-from balenas_core.registry import default_registry
-from balenas_core.space import Task
+from balenas_core.plugins.registry import default_registry
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_timm._model import NETWORK, FoundClassifier, FoundNetwork, with_prefix
 
 

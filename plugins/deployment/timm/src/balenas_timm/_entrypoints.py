@@ -8,8 +8,8 @@ from collections.abc import Callable
 from timm.models import is_model, register_model
 from torch import nn
 
-from balenas_core.data._cifar import CIFAR10_STATISTICS
-from balenas_core.registry import Registry, default_registry, normalize
+from balenas_core.data import CIFAR10_STATISTICS
+from balenas_core.plugins.registry import Registry, default_registry, normalize
 from balenas_timm._create import create_found
 
 _MEAN, _STD = CIFAR10_STATISTICS

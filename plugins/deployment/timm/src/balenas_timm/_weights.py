@@ -11,11 +11,13 @@ import safetensors.torch
 from pydantic import ValidationError
 from torch import Tensor, nn
 
-from balenas_core._atomic import write_atomically
-from balenas_core._output_errors import output_errors
 from balenas_core.errors import DataError
-from balenas_core.registry import Registry
+from balenas_core.files import output_errors, write_atomically
+from balenas_core.plugins.registry import Registry
 from balenas_timm._blueprint import Blueprint
+
+WEIGHTS = "model.safetensors"
+"""Name of the file that trainings and exports write, and that timm looks for."""
 
 _KEY = "balenas"
 

@@ -8,7 +8,7 @@ import torch
 from torch import Generator
 
 from balenas_core import ArchitectureDistribution, ArchitectureOptimizer, Objective, Weights
-from balenas_core.distribution import DiscreteDistribution
+from balenas_core.interfaces.distribution import DiscreteDistribution
 from balenas_optimizer_baselines._descent import check_loss, checked_step, make_adam
 from balenas_optimizer_baselines._options import ReinforceOptions
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
-from balenas_core.network_batch import BatchPass, BatchPassProxy
-from balenas_core.network_pass import NetworkPass, score_pass
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.network_batch import BatchPass, BatchPassProxy
+from balenas_core.scores.network_pass import NetworkPass, score_pass
 from balenas_proxy_naswot import NaswotOptions
 
 _EXACT_IN_FLOAT32 = 2**24  # counts beyond this are not all float32 numbers

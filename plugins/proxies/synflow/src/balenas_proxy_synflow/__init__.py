@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from balenas_proxy_synflow._closed_form import (

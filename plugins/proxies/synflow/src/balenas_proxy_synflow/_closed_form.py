@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import UsageError
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_proxy_synflow import ClosedFormOptions
 from balenas_proxy_synflow._scaled import Law, NotMonotoneError, Scaled, plain, scaled
 from balenas_proxy_synflow._score import finish

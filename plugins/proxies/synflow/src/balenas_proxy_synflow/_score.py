@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from balenas_core.probing import score_or_worst
+from balenas_core.scores.probing import score_or_worst
 
 
 def finish(score: float, exponent: int, *, log: bool) -> float:

@@ -9,12 +9,12 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from balenas_core.probing import (
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import (
     bypass_batch_norm,
     layer_weights,
     preserved,
 )
-from balenas_core.proxy import Batch, Proxy
 from balenas_proxy_synflow import SynflowOptions
 from balenas_proxy_synflow._scaled import NotMonotoneError, Scaled, plain, scaled
 from balenas_proxy_synflow._score import finish

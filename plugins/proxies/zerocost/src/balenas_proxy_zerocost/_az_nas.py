@@ -13,8 +13,8 @@ import torch
 from torch import Generator, Tensor, nn
 from torch.nn import functional
 
-from balenas_core.probing import preserved, score_or_worst
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import preserved, score_or_worst
 from balenas_proxy_zerocost._draws import draw_weights, images_for
 from balenas_proxy_zerocost.options import AzNasOptions
 

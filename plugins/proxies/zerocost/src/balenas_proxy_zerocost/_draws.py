@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Generator, Tensor, nn
 
-from balenas_core.probing import batch_for, weight_layers
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.probing import batch_for, weight_layers
 
 
 def normal(shape: tuple[int, ...], like: Tensor, generator: Generator) -> Tensor:

@@ -7,8 +7,8 @@ from collections.abc import Callable
 
 from torch import Tensor, nn
 
-from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.network_pass import NetworkPass, PassProxy, score_pass
 from balenas_proxy_zerocost._az_nas import blocks
 from balenas_proxy_zerocost._jacobian import uncorrelatedness
 

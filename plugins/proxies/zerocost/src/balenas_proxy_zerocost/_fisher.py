@@ -7,9 +7,9 @@ from collections.abc import Callable
 from torch import Tensor, nn
 from torch.nn import functional
 
-from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
-from balenas_core.probing import Loss, score_or_worst, weight_layers
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.network_pass import NetworkPass, PassProxy, score_pass
+from balenas_core.scores.probing import Loss, score_or_worst, weight_layers
 from balenas_proxy_zerocost._gradients import total
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Generator, nn
 
-from balenas_core.probing import bypass_batch_norm, layer_weights, preserved, score_or_worst
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import bypass_batch_norm, layer_weights, preserved, score_or_worst
 from balenas_proxy_zerocost._draws import draw_weights
 from balenas_proxy_zerocost.options import LogsynflowOptions
 

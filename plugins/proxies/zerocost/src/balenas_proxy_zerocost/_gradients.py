@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from balenas_core.network_pass import NetworkPass, PassProxy, score_pass
-from balenas_core.probing import Loss, score_or_worst
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.network_pass import NetworkPass, PassProxy, score_pass
+from balenas_core.scores.probing import Loss, score_or_worst
 
 Pairs: TypeAlias = Sequence[tuple[Tensor, Tensor]]
 """Weights that have a gradient, with it."""

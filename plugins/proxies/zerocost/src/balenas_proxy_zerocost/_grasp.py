@@ -8,8 +8,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from balenas_core.probing import Loss, batch_for, layer_weights, preserved, score_or_worst
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import Loss, batch_for, layer_weights, preserved, score_or_worst
 from balenas_proxy_zerocost._gradients import differentiate, is_zero, pairs, total
 from balenas_proxy_zerocost.options import GraspOptions
 

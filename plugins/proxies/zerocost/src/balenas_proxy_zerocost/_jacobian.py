@@ -9,10 +9,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from balenas_core.network_batch import BatchPass, BatchPassProxy
-from balenas_core.network_pass import NetworkPass, score_pass
-from balenas_core.probing import score_or_worst
-from balenas_core.proxy import Batch
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.scores.network_batch import BatchPass, BatchPassProxy
+from balenas_core.scores.network_pass import NetworkPass, score_pass
+from balenas_core.scores.probing import score_or_worst
 
 _K = 1e-5  # keeps logarithms and inverses finite; both papers' codes use this number
 _MANY_CLASSES = 100

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import nn
 
-from balenas_core.probing import batch_for, preserved, score_or_worst
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import batch_for, preserved, score_or_worst
 from balenas_proxy_zerocost.options import NtkOptions
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Generator, Tensor, nn
 
-from balenas_core.probing import batch_for, preserved
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.probing import batch_for, preserved
 from balenas_proxy_zerocost._draws import draw_weights, normal
 from balenas_proxy_zerocost.options import LinearRegionsOptions, SwapOptions
 

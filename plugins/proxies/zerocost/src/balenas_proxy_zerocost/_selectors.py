@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TypeVar
 
-from balenas_core.options import PluginOptions
+from balenas_core.plugins.options import PluginOptions
 from balenas_core.selectors import RankingSelector
 from balenas_proxy_zerocost._az_nas import AzExpressivity, AzProgressivity, AzTrainability
 from balenas_proxy_zerocost._ntk import Ntk

@@ -7,9 +7,9 @@ import math
 import torch
 from torch import Tensor, nn
 
-from balenas_core.description import count_multiply_adds
-from balenas_core.probing import layer_weights, preserved, score_or_worst
-from balenas_core.proxy import Batch, Proxy
+from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.scores.description import count_multiply_adds
+from balenas_core.scores.probing import layer_weights, preserved, score_or_worst
 from balenas_proxy_zerocost.options import ParamsOptions
 
 
@@ -75,7 +75,7 @@ class _scale_by:
 
 
 def flops(network: nn.Module, batch: Batch) -> float:
-    """Return the multiply-adds for one image; see ``balenas_core.description``.
+    """Return the multiply-adds for one image; see ``balenas_core.scores.description``.
 
     Only the shape of the batch's images is used.
     """

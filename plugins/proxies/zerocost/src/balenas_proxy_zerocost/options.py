@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from balenas_core.options import PluginOptions, PoolOptions
+from balenas_core.plugins.options import PluginOptions, PoolOptions
 
 
 class GraspOptions(PluginOptions):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.plugin import Plugin
 from balenas_proxy_zerocost.options import (
     AzNasOptions,
     AzNasSelectorOptions,

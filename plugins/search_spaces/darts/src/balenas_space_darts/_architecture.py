@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-from balenas_core._suggest import did_you_mean
-from balenas_core.architecture import Architecture, Cell, Edge
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.architecture import Architecture, Cell, Edge
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_darts._choices import OPERATIONS
 
 BUILDABLE: Final = (*OPERATIONS[1:], "noise", "sep_conv_7x7", "conv_7x1_1x7")

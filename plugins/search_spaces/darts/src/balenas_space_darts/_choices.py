@@ -8,8 +8,8 @@ from typing import Final
 
 from torch import Tensor
 
+from balenas_core.interfaces.space import Decision, Weights
 from balenas_core.nn import CellEdge, dag_edges, edge_weighted, input_decisions, input_weights
-from balenas_core.space import Decision, Weights
 
 OPERATIONS: Final = (
     "none",

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Task
 from balenas_core.nn import (
     BatchNormMode,
     RegularizedNetwork,
@@ -14,7 +15,6 @@ from balenas_core.nn import (
     drop_path,
     preferred_memory,
 )
-from balenas_core.space import Task
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell
 from balenas_space_darts._operations import make_operation
 from balenas_space_darts._skeleton import (

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from balenas_core.options import MixedCellOptions
+from balenas_core.plugins.options import MixedCellOptions
 
 Operation = Literal[
     "none",

@@ -9,10 +9,10 @@ from collections.abc import Iterator
 import torch
 from torch import Generator, Tensor
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.nn import CellEdge, input_one_hot
-from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_darts import _text
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell, Pair
 from balenas_space_darts._choices import (

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Supernet, Task, Weights
 from balenas_core.nn import (
     BatchNormMode,
     EdgeWeights,
@@ -20,7 +21,6 @@ from balenas_core.nn import (
     partition_of,
     preferred_memory,
 )
-from balenas_core.space import Supernet, Task, Weights
 from balenas_space_darts._architecture import DartsArchitecture
 from balenas_space_darts._choices import EDGES, KINDS, Choices, edge_name
 from balenas_space_darts._membership import check_is_in_space

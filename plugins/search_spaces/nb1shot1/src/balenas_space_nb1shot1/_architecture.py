@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from balenas_core._suggest import did_you_mean
-from balenas_core.architecture import Architecture, Cell, Edge
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.architecture import Architecture, Cell, Edge
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_nb1shot1._topology import NB101_OPERATIONS, OPERATIONS, Topology
 
 

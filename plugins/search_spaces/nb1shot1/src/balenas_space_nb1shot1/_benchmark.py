@@ -12,8 +12,8 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-from balenas_core.benchmark import Benchmark
 from balenas_core.errors import DataError
+from balenas_core.interfaces.benchmark import Benchmark
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture, position
 from balenas_space_nb1shot1._configurations import architecture_at
 from balenas_space_nb1shot1._topology import Topology

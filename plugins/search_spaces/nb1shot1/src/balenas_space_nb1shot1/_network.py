@@ -8,8 +8,8 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Task
 from balenas_core.nn import StagedNetwork, preferred_memory
-from balenas_core.space import Task
 from balenas_space_nb1shot1._layers import ConvNormRelu, halve, make_operation, stage
 from balenas_space_nb1shot1._nb101 import NB101Cell, vertex_channels
 

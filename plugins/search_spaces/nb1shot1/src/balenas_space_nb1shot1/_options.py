@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from balenas_core.options import PluginOptions
+from balenas_core.plugins.options import PluginOptions
 
 
 class NB1Shot1Options(PluginOptions):

@@ -9,10 +9,10 @@ from pathlib import Path
 import torch
 from torch import Generator, Tensor, nn
 
-from balenas_core.benchmark import Benchmark
 from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
-from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb1shot1 import _architecture
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture, outside
 from balenas_space_nb1shot1._benchmark import NB1Shot1Benchmark

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Supernet, Task, Weights
 from balenas_core.nn import (
     BatchNormMode,
     EdgeWeights,
@@ -19,7 +20,6 @@ from balenas_core.nn import (
     global_average,
     preferred_memory,
 )
-from balenas_core.space import Supernet, Task, Weights
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture
 from balenas_space_nb1shot1._layers import NORM, ConvNormRelu, halve, make_operation, stage
 from balenas_space_nb1shot1._terms import Part, add_parts

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING
 
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.plugin import Plugin
 from balenas_space_nb201._options import NB201Options as NB201Options
 
 if TYPE_CHECKING:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Final
 
-from balenas_core._suggest import did_you_mean
-from balenas_core.architecture import Architecture, Cell, Edge
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.architecture import Architecture, Cell, Edge
 from balenas_core.nn import CellEdge, dag_edges
+from balenas_core.plugins.suggest import did_you_mean
 
 OPERATIONS: Final = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 """The candidates of every edge, in the order of the benchmark."""

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from balenas_core.network_batch import NetworkBatch, Owners
-from balenas_core.nn import MixedEdge, Stacked, joined, summed
+from balenas_core.interfaces.network_batch import NetworkBatch, Owners
+from balenas_core.interfaces.stacked import Stacked, joined, summed
+from balenas_core.nn import MixedEdge
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._supernet import NB201Supernet, SearchCell
 

@@ -13,9 +13,9 @@ import numpy as np
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-from balenas_core.benchmark import Benchmark
 from balenas_core.benchmarks import Table, installed_table
 from balenas_core.errors import DataError
+from balenas_core.interfaces.benchmark import Benchmark
 from balenas_space_nb201._architecture import (
     OPERATIONS,
     NB201Architecture,

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Task
 from balenas_core.nn import (
     BatchNormMode,
     Pool,
@@ -16,7 +17,6 @@ from balenas_core.nn import (
     global_average,
     preferred_memory,
 )
-from balenas_core.space import Task
 from balenas_space_nb201._architecture import EDGES, NB201Architecture
 
 STAGES = 3

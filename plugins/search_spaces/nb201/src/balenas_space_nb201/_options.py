@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from balenas_core.options import MixedCellOptions
+from balenas_core.plugins.options import MixedCellOptions
 
 
 class NB201Options(MixedCellOptions):

@@ -10,8 +10,8 @@ from torch import Generator, Tensor, nn
 
 from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.nn import BatchNormMode, input_decisions, input_one_hot
-from balenas_core.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._batch import NB201Batch

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from balenas_core.interfaces.space import Supernet, Task, Weights
 from balenas_core.nn import (
     BatchNormMode,
     EdgeWeights,
@@ -19,7 +20,6 @@ from balenas_core.nn import (
     input_weights,
     partition_of,
 )
-from balenas_core.space import Supernet, Task, Weights
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
 from balenas_space_nb201._network import (
     FixedCell,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.plugin import Plugin
 from balenas_space_timm_stages._options import TimmStagesOptions as TimmStagesOptions
 
 if TYPE_CHECKING:

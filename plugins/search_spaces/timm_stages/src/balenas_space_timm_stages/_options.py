@@ -6,7 +6,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from balenas_core.options import PluginOptions
+from balenas_core.plugins.options import PluginOptions
 
 _Count = Annotated[int, Field(ge=1)]
 

@@ -13,9 +13,9 @@ from timm.models._efficientnet_builder import efficientnet_init_weights
 from torch import nn
 
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.space import Task
 from balenas_core.macro import SKIP, LayerChoices, MacroSpace
 from balenas_core.nn import ClassifierHead
-from balenas_core.space import Task
 from balenas_space_timm_stages._options import TimmStagesOptions
 
 _Module = TypeVar("_Module", bound=nn.Module)

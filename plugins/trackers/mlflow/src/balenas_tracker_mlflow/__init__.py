@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from balenas_core.options import EverySteps, PluginOptions
-from balenas_core.plugin import Plugin
+from balenas_core.plugins.options import EverySteps, PluginOptions
+from balenas_core.plugins.plugin import Plugin
 
 if TYPE_CHECKING:
     from balenas_tracker_mlflow._mlflow import make_tracker as make_tracker

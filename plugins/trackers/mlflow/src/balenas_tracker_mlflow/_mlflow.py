@@ -9,9 +9,9 @@ from mlflow.entities import Metric, Param, RunTag
 from mlflow.tracking import MlflowClient
 
 from balenas_core.drawing import draw_architecture
-from balenas_core.events import SearchStarted
-from balenas_core.selection import Selection
-from balenas_core.tracker import (
+from balenas_core.interfaces.events import SearchStarted
+from balenas_core.interfaces.selection import Selection
+from balenas_core.interfaces.tracker import (
     RunTracker,
     Status,
     TrackedRun,

@@ -9,9 +9,9 @@ from pathlib import Path
 from torch.utils.tensorboard import SummaryWriter
 
 from balenas_core.errors import UsageError
-from balenas_core.events import SearchStarted
-from balenas_core.selection import Selection
-from balenas_core.tracker import (
+from balenas_core.interfaces.events import SearchStarted
+from balenas_core.interfaces.selection import Selection
+from balenas_core.interfaces.tracker import (
     RunTracker,
     Status,
     TrackedRun,

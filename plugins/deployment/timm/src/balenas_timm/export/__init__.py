@@ -1,5 +1,6 @@
 """Found networks as files that other programs read: ONNX, torch.export, safetensors, timm."""
 
+from balenas_timm._weights import WEIGHTS as WEIGHTS
 from balenas_timm.export._export import Exported as Exported, export as export
 from balenas_timm.export._formats import FORMATS as FORMATS
 from balenas_timm.export._source import (

@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from balenas_core.description import describe_network
+from balenas_core.scores.description import describe_network
 from balenas_timm._blueprint import Blueprint
 from balenas_timm._entrypoints import model_name
 from balenas_timm.export._source import Source

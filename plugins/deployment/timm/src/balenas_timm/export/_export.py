@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from balenas_core._output_errors import output_errors
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import RunExistsError, UsageError
+from balenas_core.files import output_errors
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_timm._blueprint import Normalized
 from balenas_timm.export._card import CARD, model_card
 from balenas_timm.export._formats import FORMATS, Format

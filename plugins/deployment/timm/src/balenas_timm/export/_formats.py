@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from balenas_core.errors import UsageError
 from balenas_timm._blueprint import Blueprint
 from balenas_timm._load import model_args, pretrained_cfg
-from balenas_timm._weights import load_network, save_weights
+from balenas_timm._weights import WEIGHTS, load_network, save_weights
 from balenas_timm.export._source import example_images
 
 Network = Callable[[Tensor], Tensor]
@@ -97,12 +97,12 @@ def _read_onnx(folder: Path) -> Network:
 def _write_safetensors(
     network: nn.Module, blueprint: Blueprint, folder: Path, _opset: int | None
 ) -> dict[str, Any]:
-    save_weights(folder / "model.safetensors", network.state_dict(), blueprint)
+    save_weights(folder / WEIGHTS, network.state_dict(), blueprint)
     return {}
 
 
 def _read_safetensors(folder: Path) -> Network:
-    return load_network(folder / "model.safetensors")
+    return load_network(folder / WEIGHTS)
 
 
 def _write_timm(
@@ -130,6 +130,6 @@ def _read_timm(folder: Path) -> Network:
 FORMATS: Mapping[str, Format] = {
     "onnx": Format("model.onnx", True, _write_onnx, _read_onnx),
     "torch-export": Format("model.pt2", True, _write_program, _read_program),
-    "safetensors": Format("model.safetensors", False, _write_safetensors, _read_safetensors),
-    "timm": Format("model.safetensors", False, _write_timm, _read_timm),
+    "safetensors": Format(WEIGHTS, False, _write_safetensors, _read_safetensors),
+    "timm": Format(WEIGHTS, False, _write_timm, _read_timm),
 }

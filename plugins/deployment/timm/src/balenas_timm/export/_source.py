@@ -13,20 +13,27 @@ import yaml
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from balenas_core._output_errors import output_errors
 from balenas_core.config import SearchConfig
 from balenas_core.data import BatchLoader, split
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import UsageError
+from balenas_core.files import output_errors
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed, seeded
-from balenas_core.registry import default_registry
-from balenas_core.run import RunDirectory, check_holds_run
-from balenas_core.runs import DONE, RunInfo, read_run
+from balenas_core.runs import listing as runs
+from balenas_core.runs.directory import RunDirectory
+from balenas_core.runs.listing import RunInfo
 from balenas_timm._blueprint import Blueprint, known_of
-from balenas_timm._weights import load_into, load_network, read_blueprint, read_weights
+from balenas_timm._weights import (
+    WEIGHTS,
+    load_into,
+    load_network,
+    read_blueprint,
+    read_weights,
+)
 from balenas_timm.training import TRAINING
 
-_TRAINED = Path("training") / "model.safetensors"
+_TRAINED = Path(runs.TRAINING) / WEIGHTS
 _RECIPE = ("preset", "space", "training", "seed", "precision")
 _RECALIBRATION_BATCHES = 20
 """As in the accuracy that a search reports of its choice with inherited weights."""
@@ -96,16 +103,10 @@ def from_run(path: Path, weights: Path | None = None, *, is_inherited: bool = Fa
         UsageError: The run has chosen nothing yet, or has no checkpoint to inherit from.
         DataError: Its data set or the weights cannot be read.
     """
-    check_holds_run(path)
-    run = read_run(path)
-    if run.status != DONE or run.result is None:
-        raise UsageError(
-            f"run {path} is {run.status}: it has chosen no architecture yet. Finish it with "
-            f"'balenas resume {path}'."
-        )
-    known = {"search": _search(run, run.result)}
+    run, result = runs.read_chosen(path)
+    known = {"search": _search(run, result)}
     if is_inherited:
-        return _inherited(run, run.result, known)
+        return _inherited(run, result, known)
     trained = path / _TRAINED
     if weights is None and trained.is_file():
         found = from_file(trained)
@@ -113,7 +114,7 @@ def from_run(path: Path, weights: Path | None = None, *, is_inherited: bool = Fa
         blueprint = found.blueprint.model_copy(update={"provenance": provenance})
         return _source(found.network, blueprint, f"trained: {path.name}/{_TRAINED.as_posix()}")
     dataset = _dataset(run.config)
-    blueprint = _blueprint(run.config, run.result, dataset, known)
+    blueprint = _blueprint(run.config, result, dataset, known)
     return from_architecture(blueprint, weights, seed=run.config["seed"])
 
 

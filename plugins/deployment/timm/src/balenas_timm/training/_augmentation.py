@@ -21,9 +21,9 @@ from torchvision.transforms.functional import (  # type: ignore[import-untyped]
     to_pil_image,
 )
 
-from balenas_core.data._transforms import cut_out
-from balenas_core.dataset import ImageDataset, Transform
+from balenas_core.data import cut_out
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.dataset import ImageDataset, Transform
 from balenas_timm.training._random import seeded_like_torch
 from balenas_timm.training._recipe import TrainingRecipe
 

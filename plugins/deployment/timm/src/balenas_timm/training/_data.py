@@ -6,8 +6,8 @@ import logging
 from dataclasses import dataclass, replace
 
 from balenas_core.data import BatchLoader, ImagePart, held_out_part, split, training_part
-from balenas_core.dataset import ImageDataset
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import derive_seed
 from balenas_timm.training._augmentation import augmentation
 from balenas_timm.training._processes import Processes

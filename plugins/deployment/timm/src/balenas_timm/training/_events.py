@@ -1,6 +1,7 @@
 """What a training tells its listeners.
 
-``TrainingStarted``, then ``balenas_core.events.StepEnded`` and ``EpochEnded`` as in a search.
+``TrainingStarted``, then ``StepEnded`` and ``EpochEnded`` of ``balenas_core.interfaces.events``, as
+in a search.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from balenas_core.events import EpochEnded, StepEnded
+from balenas_core.interfaces.events import EpochEnded, StepEnded
 
 
 @dataclass(frozen=True, slots=True)

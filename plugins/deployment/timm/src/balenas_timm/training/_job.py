@@ -6,10 +6,17 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
-from balenas_core.config import CheckpointConfig, PluginSection
-from balenas_core.config._model import DEFAULT_DATASET, DeviceName, OutputPath
-from balenas_core.config._sections import section_validator
-from balenas_core.run import RunKind
+from balenas_core.config import (
+    DEFAULT_DATASET,
+    CheckpointConfig,
+    DeviceName,
+    OutputPath,
+    PluginSection,
+    Seed,
+    Threads,
+    section_validator,
+)
+from balenas_core.runs.directory import RunKind
 from balenas_timm.training._recipe import TrainingRecipe
 
 TRAINING = RunKind("recipe.yaml", "balenas train")
@@ -50,9 +57,7 @@ class TrainingJob(BaseModel):
     checkpoint: CheckpointConfig = Field(
         default_factory=CheckpointConfig, description="How often the state of a run is saved."
     )
-    seed: int = Field(
-        default=0, ge=0, lt=2**63, strict=True, description="Seed of every random number."
-    )
+    seed: Seed = 0
     device: DeviceName = Field(
         default="auto", strict=True, description="auto, cpu, cuda, cuda:N or mps."
     )
@@ -60,13 +65,7 @@ class TrainingJob(BaseModel):
         default="float32",
         description="Floating-point type of most computations; weights are float32.",
     )
-    threads: int | None = Field(
-        default=None,
-        ge=1,
-        le=4096,
-        strict=True,
-        description="CPU threads of torch; null for torch's own choice.",
-    )
+    threads: Threads = None
     output: OutputPath = Field(
         default=None, description="Directory of the training; null to write nothing."
     )

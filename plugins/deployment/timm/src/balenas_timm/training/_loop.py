@@ -20,10 +20,10 @@ from torch.nn import functional
 from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
-from balenas_core._bilevel import Running
+from balenas_core.engine.bilevel import Running
 from balenas_core.errors import DivergenceError, UsageError
+from balenas_core.interfaces.proxy import Batch
 from balenas_core.nn import RegularizedNetwork
-from balenas_core.proxy import Batch
 from balenas_core.random import derive_seed
 from balenas_timm.training._augmentation import mixed, mixing
 from balenas_timm.training._network import TwoHeads

@@ -5,12 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from balenas_core.architecture import Architecture
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.nn import RegularizedNetwork
-from balenas_core.probing import preserved
 from balenas_core.random import derive_seed, seeded
-from balenas_core.space import AnySpace, Task
+from balenas_core.scores.probing import preserved
 from balenas_timm.training._recipe import TrainingRecipe
 
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from balenas_core._suggest import did_you_mean
 from balenas_core.errors import UsageError
+from balenas_core.plugins.suggest import did_you_mean
 
 DEFAULT = "quick"
 

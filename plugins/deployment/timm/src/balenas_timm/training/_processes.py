@@ -14,7 +14,7 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from balenas_core._device import find_device
+from balenas_core.engine.device import find_device
 from balenas_core.errors import BalenasError, UsageError
 
 T = TypeVar("T")

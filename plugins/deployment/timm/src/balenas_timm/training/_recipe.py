@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from balenas_core._suggest import did_you_mean
+from balenas_core.plugins.suggest import did_you_mean
 
 _PLAIN_SGD = "momentum"
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from balenas_core._clock import Clock
-from balenas_core._place import Place
-from balenas_core.architecture import Architecture
-from balenas_core.dataset import ImageDataset
-from balenas_core.errors import DivergenceError, SearchInterrupted
-from balenas_core.events import EpochEnded, StepEnded
-from balenas_core.proxy import Batch
-from balenas_core.registry import Registry
-from balenas_core.run import RESULT, RunDirectory
-from balenas_core.space import AnySpace, Task
+from balenas_core.engine.clock import Clock
+from balenas_core.engine.place import Place
+from balenas_core.errors import DivergenceError
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.events import EpochEnded, StepEnded
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import AnySpace, Task
+from balenas_core.plugins.registry import Registry
+from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_timm._blueprint import Blueprint, known_of
-from balenas_timm._weights import save_weights
+from balenas_timm._weights import WEIGHTS, save_weights
 from balenas_timm.training._data import batches
 from balenas_timm.training._events import Event, TrainingStarted
 from balenas_timm.training._job import TrainingJob
@@ -24,8 +24,6 @@ from balenas_timm.training._loop import TrainingLoop
 from balenas_timm.training._network import auxiliary_head, build_network, count, freeze_unused
 from balenas_timm.training._processes import Processes
 from balenas_timm.training._result import TrainingResult
-
-WEIGHTS = "model.safetensors"
 
 
 class Session:
@@ -235,10 +233,7 @@ class Session:
             SearchInterrupted: Always.
         """
         self._save()
-        place = self._place
-        raise SearchInterrupted(
-            f"stopped after {place.epochs_done} epochs and {place.steps_done} steps"
-        )
+        raise self._place.interruption()
 
     def _result(self, run: RunDirectory | None) -> TrainingResult:
         last = self._last

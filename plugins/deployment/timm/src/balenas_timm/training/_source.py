@@ -7,17 +7,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from balenas_core.config._load import load_settings
-from balenas_core.config._read import read_document
+from balenas_core.config import load_settings, read_document
 from balenas_core.errors import UsageError
-from balenas_core.registry import Registry, normalize
-from balenas_core.run import check_holds_run, holds_run
-from balenas_core.runs import DONE, RunInfo, read_run
+from balenas_core.plugins.registry import Registry, normalize
+from balenas_core.runs import listing as runs
+from balenas_core.runs.directory import holds_run
+from balenas_core.runs.listing import RunInfo
 from balenas_timm.training._job import TRAINING, TrainingJob
 from balenas_timm.training._presets import DEFAULT, preset as settings_of
-
-OUTPUT = "training"
-"""Where a run keeps the training of what it found."""
 
 
 def holds_training(path: Path) -> bool:
@@ -70,7 +67,7 @@ def training_job(
             stored = load_settings(TrainingJob, path / TRAINING.config, **settings)
             return stored.model_copy(update={"output": path})
         known = _of_run(path, rank)
-        label, output = f"run {path}", path / OUTPUT
+        label, output = f"run {path}", path / runs.TRAINING
     else:
         if rank is not None:
             raise UsageError(f"--rank chooses a candidate of a run, and {target} is none.")
@@ -99,15 +96,9 @@ def _refuse_ignored(path: Path, flags: Mapping[str, Any]) -> None:
 
 
 def _of_run(path: Path, rank: int | None) -> dict[str, Any]:
-    check_holds_run(path)
-    run = read_run(path)
-    if run.status != DONE or run.result is None:
-        raise UsageError(
-            f"run {path} is {run.status} after {run.epochs_done} of {run.epochs or '?'} epochs: it "
-            f"has chosen no architecture yet. Finish it with 'balenas resume {path}'."
-        )
+    run, result = runs.read_chosen(path)
     return {
-        "architecture": _architecture(run, run.result, rank),
+        "architecture": _architecture(run, result, rank),
         "space": run.config["space"],
         "data": run.config["data"],
     }

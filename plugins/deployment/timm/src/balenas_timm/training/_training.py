@@ -8,25 +8,24 @@ from typing import Any
 
 import torch
 
-from balenas_core import environment
-from balenas_core._device import cpu_threads
-from balenas_core._output_errors import output_errors
-from balenas_core._resume import (
+from balenas_core.config import dump_yaml, load_settings
+from balenas_core.engine.device import cpu_threads
+from balenas_core.errors import ConfigChangedError, OutputError
+from balenas_core.files import output_errors
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.events import SearchFailed
+from balenas_core.interfaces.space import AnySpace
+from balenas_core.plugins.registry import Registry, default_registry
+from balenas_core.random import derive_seed, seeded
+from balenas_core.runs import environment
+from balenas_core.runs.directory import RESULT, RunDirectory, check_is_free
+from balenas_core.runs.resume import (
     Resume,
     changes_between,
     existing_run,
     listed,
     warn_of_other_versions,
 )
-from balenas_core.config._load import load_settings
-from balenas_core.config._yaml import dump_yaml
-from balenas_core.dataset import ImageDataset
-from balenas_core.errors import ConfigChangedError, OutputError
-from balenas_core.events import SearchFailed
-from balenas_core.random import derive_seed, seeded
-from balenas_core.registry import Registry, default_registry
-from balenas_core.run import RESULT, RunDirectory, check_is_free
-from balenas_core.space import AnySpace
 from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._job import TRAINING, TrainingJob
 from balenas_timm.training._processes import Processes, join

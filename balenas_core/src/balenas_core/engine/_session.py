@@ -1,0 +1,469 @@
+"""One search while it runs."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import shlex
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from balenas_core.config import CurvatureConfig, SearchConfig
+from balenas_core.data import BatchLoader, split
+from balenas_core.engine.bilevel import BilevelLoop, Precision, accuracy
+from balenas_core.engine.cells import compile_cells
+from balenas_core.engine.clock import Clock
+from balenas_core.engine.components import Components
+from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
+from balenas_core.engine.place import Place, global_generators, restore_global_generators
+from balenas_core.errors import DivergenceError, UsageError
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.benchmark import BenchmarkEntry
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.events import (
+    ArchitectureSelected,
+    EpochEnded,
+    Event,
+    SearchStarted,
+    SelectionProgress,
+    StepEnded,
+)
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.result import SearchResult
+from balenas_core.interfaces.selection import Selection, SelectionContext
+from balenas_core.interfaces.space import Supernet
+from balenas_core.random import derive_seed, generator, seeded
+from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.directory import RESULT, RunDirectory
+from balenas_core.runs.score_log import ScoreLog
+
+_log = logging.getLogger(__name__)
+
+_RECALIBRATION_BATCHES = 20
+
+
+class Session:
+    """One search while it runs: its data, its bilevel loop, and the way from epoch to result.
+
+    Args:
+        config: What to search.
+        components: The plugins.
+        precision: Device and type.
+        emit: Called with every event.
+        is_stop_requested: Whether to stop at the next point from which one can go on.
+
+    Raises:
+        DataError: The benchmark of the space is damaged.
+        UsageError: No architecture keeps ``modifiers.limits``.
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        components: Components,
+        precision: Precision,
+        *,
+        emit: Callable[[Event], None],
+        is_stop_requested: Callable[[], bool],
+    ) -> None:
+        self._config = config
+        self._components = components
+        self._precision = precision
+        training = config.training
+        parts = split(
+            components.dataset,
+            training.validation_fraction,
+            seed=derive_seed(config.seed, "split"),
+            batch_size=training.batch_size,
+        )
+        # As in the DARTS code, architecture steps see augmented images; accuracy is without.
+        augmented = replace(parts.validation, transform=components.dataset.augment)
+        self._train, self._validation, self._evaluation = (
+            BatchLoader(
+                part,
+                batch_size=training.batch_size,
+                seed=derive_seed(config.seed, name),
+                workers=training.workers,
+                shuffle=shuffle,
+                drop_last=shuffle,
+            )
+            for part, name, shuffle in (
+                (parts.train, "train", True),
+                (augmented, "validation", True),
+                (parts.validation, "evaluation", False),
+            )
+        )
+        optimizer = components.make_optimizer(len(parts.validation))
+        with seeded(derive_seed(config.seed, "supernet")):
+            supernet = components.space.supernet(components.task)
+        self._supernet = supernet.to(precision.device, precision.storage)
+        _set_up_cells(self._supernet, config, precision.device)
+        components.distribution.to(precision.device, precision.storage)
+        self._loop = BilevelLoop(
+            self._supernet,
+            components.distribution,
+            optimizer,
+            training=training,
+            precision=precision,
+            generator=generator(config.seed, "weights"),
+            perturbation=config.modifiers.perturbation,
+        )
+        early_stopping = config.modifiers.early_stopping
+        self._early_stopping = EarlyStopping(early_stopping) if early_stopping else None
+        self._chooser = _limited(components, config.modifiers.limits)
+        # A benchmark that is damaged is better known before the search than after it.
+        self._look_up(self._chooser.argmax(components.space))
+        self._epochs = training.epochs if optimizer.uses_supernet else 0
+        self._place = Place()
+        self._clock = Clock()
+        self._metrics: list[dict[str, Any]] = []
+        self._run: RunDirectory | None = None
+        self._emit = emit
+        self._is_stop_requested = is_stop_requested
+        self._checkpoint = "start"
+        self._saved: tuple[int, int] | None = None
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that the search makes at most."""
+        return self._epochs
+
+    def resume(self, run: RunDirectory, checkpoint: Checkpoint) -> None:
+        """Go back to the state of a checkpoint.
+
+        Raises:
+            UsageError: ``metrics.jsonl`` was changed.
+        """
+        state = checkpoint.state
+        self._place = Place.from_state(state["place"])
+        self._metrics = run.restore_metrics(self._place.metrics_size)
+        self._clock.add(state["seconds"])
+        if self._early_stopping is not None:
+            self._early_stopping.load_state_dict(state["early_stopping"])
+        self._loop.load_state_dict(state["loop"])
+        restore_global_generators(state["generators"])
+        self._checkpoint = checkpoint.checksum
+        self._saved = (self._place.epochs_done, self._place.steps_done)
+
+    def run(self, run: RunDirectory | None) -> SearchResult:
+        """Make the epochs that are left and select.
+
+        Raises:
+            SearchInterrupted: A stop was requested; the checkpoint is of this moment.
+        """
+        self._run = run
+        place, clock = self._place, self._clock
+        self._emit(
+            SearchStarted(
+                self._config,
+                run.path if run else None,
+                self._epochs,
+                self._train.steps_per_epoch,
+                place.epochs_done,
+                place.steps_done,
+            )
+        )
+        with clock.phase("search"):
+            while place.epochs_done < self._epochs and not self._has_stopped_early():
+                self._run_epoch()
+        result = self.choose()
+        if run is not None:
+            run.write_json(RESULT, result.to_dict())
+        return result
+
+    def select_from(self, run: RunDirectory, checkpoint: Checkpoint | None) -> None:
+        """Go to the end of a finished search, to choose from it.
+
+        Raises:
+            UsageError: The search is not finished, or its last checkpoint was removed.
+        """
+        self._run = run
+        if checkpoint is not None:
+            self.resume(run, checkpoint)
+        if self._place.epochs_done >= self._epochs or self._has_stopped_early():
+            return
+        if run.read_status().get("status") == "done":
+            raise UsageError(
+                f"the last checkpoint of {run.path} was removed or is damaged, and with it what "
+                f"the search has learned; search again to choose by another selector."
+            )
+        raise UsageError(
+            f"the search of {run.path} is not finished: {self._place.epochs_done} of "
+            f"{self._epochs} epochs. Finish it first, with this selector if you like:\n"
+            f"  {shlex.join(self._resume_command(run))}"
+        )
+
+    def _resume_command(self, run: RunDirectory) -> list[str]:
+        selector = self._config.selector.name
+        return ["balenas", "resume", str(run.path), "--selector", selector]
+
+    def choose(self) -> SearchResult:
+        """Select from what was learned, and measure the choice.
+
+        Raises:
+            SearchInterrupted: A stop was requested.
+        """
+        clock, run = self._clock, self._run
+        with clock.phase("selection"):
+            selection = self._select()
+        chosen = selection.chosen.architecture
+        self._emit(ArchitectureSelected(selection))
+        return SearchResult(
+            selection=selection,
+            validation_accuracy=self._inherited_accuracy(chosen) if self._epochs else None,
+            benchmark=self._look_up(chosen),
+            metrics=tuple(self._metrics),
+            seconds={phase: clock.seconds(phase) for phase in ("search", "selection")},
+            run=run.path if run else None,
+        )
+
+    def close(self) -> None:
+        """End the processes that load images."""
+        for loader in (self._train, self._validation, self._evaluation):
+            loader.close()
+
+    def _has_stopped_early(self) -> bool:
+        stopping = self._early_stopping
+        if stopping is None or not stopping.has_stopped:
+            return False
+        _log.info("stopped before epoch %d: the top eigenvalue has risen", self._place.epochs_done)
+        return True
+
+    def _run_epoch(self) -> None:
+        """Make what is left of an epoch, and record it."""
+        place, clock = self._place, self._clock
+        epoch = place.epochs_done
+        lr = self._loop.lr
+        self._loop.set_progress(epoch / max(1, self._epochs - 1))
+        with clock.phase("epoch"):
+            self._run_steps(epoch)
+            record = {
+                "epoch": epoch,
+                "step": place.step,
+                "train_loss": place.train.mean_loss,
+                "train_accuracy": place.train.accuracy,
+                "validation_loss": place.validation.mean_loss,
+                # It can be interrupted, so that it comes before whatever changes a state.
+                "validation_accuracy": self._supernet_accuracy(),
+                "lr": lr,
+                **self._components.distribution.statistics(),
+                **self._loop.optimizer.statistics(),
+                **self._curvature(epoch),
+                "architecture": str(self._chooser.argmax(self._components.space)),
+            }
+            self._loop.end_epoch()
+        record["seconds"] = clock.seconds("epoch")
+        clock.reset("epoch")
+        self._metrics.append(record)
+        place.end_epoch(self._write(epoch, record))
+        self._save()
+        self._emit(EpochEnded(epoch, record))
+        self._stop_if_asked()
+
+    def _write(self, epoch: int, record: Mapping[str, Any]) -> int:
+        """Write what is known of an epoch, and return the size of the metrics."""
+        if self._run is None:
+            return 0
+        distribution = self._components.distribution
+        with torch.no_grad():
+            weights = distribution.mean_weights()
+        self._run.append_distribution(epoch, distribution.decisions, weights)
+        return self._run.append_metrics(record)
+
+    def _run_steps(self, epoch: int) -> None:
+        place, steps = self._place, self._train.steps_per_epoch
+        every = self._config.checkpoint.every_steps
+        is_warm_up = epoch < self._config.training.warmup_epochs
+        validation_batches = self._validation.endless(epoch * steps + place.steps_done)
+        for step, batch in enumerate(
+            self._train.iterate(epoch, place.steps_done), start=place.steps_done
+        ):
+            validation_loss = None
+            try:
+                if not is_warm_up:
+                    validation_loss = self._loop.architecture_step(next(validation_batches), batch)
+                    place.validation.add(validation_loss, 0, len(batch.labels))
+                loss, correct = self._loop.weight_step(batch)
+            except DivergenceError as error:
+                raise DivergenceError(self._divergence(epoch, step, error)) from error
+            place.train.add(loss, correct, len(batch.labels))
+            place.end_step()
+            self._emit(StepEnded(epoch, step, loss, validation_loss))
+            self._stop_if_asked()
+            if every and place.step % every == 0 and place.steps_done < steps:
+                self._save()
+
+    def _curvature(self, epoch: int) -> dict[str, float]:
+        """Measure the curvature if it is asked for, and act on it."""
+        modifiers = self._config.modifiers
+        config = modifiers.curvature
+        if config is None and modifiers.early_stopping is not None:
+            config = CurvatureConfig()
+        if config is None:
+            return {}
+        found = self._loop.curvature(
+            next(self._evaluation.iterate(0)),
+            config,
+            generator(self._config.seed, "curvature", epoch),
+        )
+        is_warm_up = epoch < self._config.training.warmup_epochs
+        if self._early_stopping is not None and not is_warm_up:
+            self._early_stopping.update(found.top_eigenvalue, self._components.distribution)
+        return {
+            "hessian_top_eigenvalue": found.top_eigenvalue,
+            "hessian_trace": found.trace,
+        }
+
+    def _divergence(self, epoch: int, step: int, error: DivergenceError) -> str:
+        kept = f" The last checkpoint is kept in {self._run.path}." if self._run else ""
+        return (
+            f"the search diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
+            f"(now {self._config.training.lr}), lower the optimizer's lr, or set training.clip "
+            f"(now {self._config.training.clip}).{kept}"
+        )
+
+    def _save(self) -> None:
+        """Write a checkpoint of this moment, unless the last one is of the same."""
+        place, stopping = self._place, self._early_stopping
+        moment = (place.epochs_done, place.steps_done)
+        if self._run is None or moment == self._saved:
+            return
+        self._checkpoint = self._run.write_checkpoint(
+            {
+                "config": self._config.model_dump(mode="json"),
+                "place": place.state_dict(),
+                "seconds": {name: self._clock.seconds(name) for name in ("search", "epoch")},
+                "early_stopping": stopping.state_dict() if stopping else None,
+                "generators": global_generators(),
+                "loop": self._loop.state_dict(),
+            },
+            epoch=place.epochs_done,
+            step=place.step,
+        )
+        self._saved = moment
+
+    def _stop_if_asked(self) -> None:
+        """Leave the search at a point from which a checkpoint can go on.
+
+        Raises:
+            SearchInterrupted: A stop was requested.
+        """
+        if self._is_stop_requested():
+            self._save()
+            raise self._place.interruption()
+
+    def _select(self) -> Selection:
+        components = self._components
+        batch = next(self._evaluation.iterate(0))
+        context = SelectionContext(
+            space=components.space,
+            task=components.task,
+            distribution=self._chooser,
+            supernet=self._supernet,
+            batch=self._precision.move(batch),
+            evaluate=self._recalibrated_accuracy,
+            generator=generator(self._config.seed, "selection"),
+            seed=derive_seed(self._config.seed, "candidates"),
+            device=self._precision.device,
+            report=self._report,
+            training_batches=lambda epoch: self._moved(self._train.iterate(epoch)),
+            validation_batches=lambda: self._moved(self._evaluation.iterate(0)),
+            is_supernet_trained=self._epochs > 0,
+        )
+        scores = None if self._run is None else self._run.open_scores(self._checkpoint)
+        if scores is not None:
+            seconds = partial(self._selection_seconds, scores)
+            context = replace(context, remember=scores.remember, seconds=seconds)
+        selection = components.selector.select(context)
+        if scores is not None:
+            self._clock.add({"selection": scores.reused_seconds})
+        return selection
+
+    def _selection_seconds(self, scores: ScoreLog) -> float:
+        return self._clock.seconds("selection") + scores.reused_seconds
+
+    def _report(self, done: int, total: int) -> None:
+        self._emit(SelectionProgress(done, total))
+        self._stop_if_asked()
+
+    def _supernet_accuracy(self) -> float:
+        with torch.no_grad():
+            weights = self._components.distribution.mean_weights()
+        return self._accuracy(_AtWeights(self._supernet, weights))
+
+    def _inherited_accuracy(self, architecture: Architecture) -> float:
+        network = self._components.space.inherit(self._supernet, architecture)
+        return self._recalibrated_accuracy(network)
+
+    def _recalibrated_accuracy(self, network: nn.Module) -> float:
+        # The supernet's running statistics are those of the mixture; one architecture alone has
+        # others, and without its own an inherited network guesses.
+        batches = itertools.islice(self._train.iterate(0), _RECALIBRATION_BATCHES)
+        images = (self._precision.move(batch).images for batch in batches)
+        update_bn(images, network)
+        return self._accuracy(network)
+
+    def _accuracy(self, network: nn.Module) -> float:
+        return accuracy(network, self._interruptible(self._evaluation.iterate(0)), self._precision)
+
+    def _moved(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return map(self._precision.move, self._interruptible(batches))
+
+    def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._stop_if_asked()
+            yield batch
+
+    def _look_up(self, architecture: Architecture) -> tuple[BenchmarkEntry, ...]:
+        benchmark = self._components.space.benchmark()
+        if benchmark is None:
+            return ()
+        entries: tuple[BenchmarkEntry, ...] = benchmark.entries(architecture)
+        return entries
+
+
+class _AtWeights(nn.Module):
+    """A supernet at fixed architecture weights, as an ordinary network."""
+
+    def __init__(self, supernet: nn.Module, weights: Any) -> None:
+        super().__init__()
+        self._supernet = supernet
+        self._weights = weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self._supernet(x, self._weights)
+        assert isinstance(logits, torch.Tensor)
+        return logits
+
+
+def _set_up_cells(supernet: Supernet, config: SearchConfig, device: torch.device) -> None:
+    """Apply the options on cells.
+
+    Raises:
+        UsageError: The supernet has no cells to apply them to.
+    """
+    training = config.training
+    is_compiled = training.compile == "cells"
+    if (training.checkpoint_cells or is_compiled) and not supernet.cell_modules:
+        option = "compile" if is_compiled else "checkpoint_cells"
+        raise UsageError(
+            f"training.{option} acts on cells, and the supernet of space {config.space.name!r} "
+            "names none; leave the option out."
+        )
+    supernet.recomputes_cells = training.checkpoint_cells
+    if is_compiled:
+        compile_cells(supernet.cell_modules, device)
+
+
+def _limited(components: Components, limits: Mapping[str, int]) -> ArchitectureDistribution:
+    """Return the distribution that architectures are taken from."""
+    distribution = components.distribution
+    if not limits:
+        return distribution
+    return LimitedDistribution(distribution, components.space, limits)

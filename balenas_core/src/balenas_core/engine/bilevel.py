@@ -1,0 +1,325 @@
+"""The bilevel loop: one architecture step, one weight step, again and again."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor, nn
+from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
+
+from balenas_core.config import CurvatureConfig, PerturbationConfig, TrainingConfig
+from balenas_core.engine.curvature import Curvature, curvature
+from balenas_core.engine.modifiers import perturbation_radius, perturbed
+from balenas_core.errors import DivergenceError
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.optimizer import ArchitectureOptimizer
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Supernet, Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """Where and in which floating-point type a search computes.
+
+    float64 converts the networks; bfloat16 keeps float32 weights and autocasts.
+    """
+
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def storage(self) -> torch.dtype:
+        """Type of weights and images."""
+        return torch.float32 if self.dtype is torch.bfloat16 else self.dtype
+
+    def autocast(self) -> torch.autocast:
+        """Return the context in which forward passes run."""
+        return torch.autocast(
+            self.device.type, dtype=torch.bfloat16, enabled=self.dtype is torch.bfloat16
+        )
+
+    def move(self, batch: Batch) -> Batch:
+        """Return the batch on this device, in this type."""
+        return Batch(
+            batch.images.to(self.device, self.storage, non_blocking=True),
+            batch.labels.to(self.device, non_blocking=True),
+        )
+
+
+class BatchObjective:
+    """The loss on one validation batch, and on the training batch of the same step."""
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        validation: Batch,
+        training: Batch,
+        precision: Precision,
+        weight_optimizer: torch.optim.SGD,
+    ) -> None:
+        self.supernet = supernet
+        self.weight_optimizer = weight_optimizer
+        self._validation = validation
+        self._training = training
+        self._precision = precision
+
+    def __call__(self, weights: Weights) -> Tensor:
+        """Return the validation loss, differentiable in ``weights`` only."""
+        # The architecture step needs no gradient of the network's weights: leaving them out
+        # saves about a third of the backward pass.
+        with _frozen(self.supernet):
+            return self._loss(weights, self._validation)
+
+    def validation_loss(self, weights: Weights) -> Tensor:
+        """Return the validation loss, differentiable in ``weights`` and the network's weights."""
+        return self._loss(weights, self._validation)
+
+    def training_loss(self, weights: Weights) -> Tensor:
+        """Return the training loss, differentiable in ``weights`` and the network's weights."""
+        return self._loss(weights, self._training)
+
+    @torch.no_grad()
+    def accuracy(self, weights: Weights) -> float:
+        """Return the accuracy on the validation batch in percent."""
+        labels = self._validation.labels
+        correct = (self._logits(weights, self._validation).argmax(-1) == labels).sum()
+        return 100.0 * (correct.item() / len(labels))
+
+    def _loss(self, weights: Weights, batch: Batch) -> Tensor:
+        return F.cross_entropy(self._logits(weights, batch), batch.labels)
+
+    def _logits(self, weights: Weights, batch: Batch) -> Tensor:
+        with self._precision.autocast():
+            logits: Tensor = self.supernet(batch.images, weights)
+        return logits.to(self._precision.storage)
+
+
+@dataclass(slots=True)
+class Running:
+    """Sums over an epoch, for its means."""
+
+    loss: float = 0.0
+    correct: int = 0
+    images: int = 0
+
+    def add(self, loss: float, correct: int, images: int) -> None:
+        """Add one batch."""
+        self.loss += loss * images
+        self.correct += correct
+        self.images += images
+
+    @property
+    def mean_loss(self) -> float | None:
+        """Mean loss per image; None before the first batch."""
+        return self.loss / self.images if self.images else None
+
+    @property
+    def accuracy(self) -> float | None:
+        """Accuracy in percent; None before the first batch."""
+        return 100.0 * self.correct / self.images if self.images else None
+
+
+class BilevelLoop:
+    """Trains a supernet's weights and an architecture distribution in turn.
+
+    Args:
+        supernet: On its device.
+        distribution: On the same device.
+        optimizer: Drives the distribution.
+        training: Settings of the weight optimizer.
+        precision: Device and type.
+        generator: For weight steps at a sample of the distribution, or at perturbed weights.
+        perturbation: Noise on the architecture weights of weight steps.
+
+    References:
+        Liu et al. 2019, "DARTS", ICLR, algorithm 1 with xi = 0 (first order).
+    """
+
+    def __init__(
+        self,
+        supernet: Supernet,
+        distribution: ArchitectureDistribution,
+        optimizer: ArchitectureOptimizer,
+        *,
+        training: TrainingConfig,
+        precision: Precision,
+        generator: Generator,
+        perturbation: PerturbationConfig | None = None,
+    ) -> None:
+        self.supernet = supernet
+        self.distribution = distribution
+        self.optimizer = optimizer
+        self._training = training
+        self._precision = precision
+        self._generator = generator
+        self._perturbation = perturbation
+        self._fraction = 0.0
+        self._sgd = torch.optim.SGD(
+            supernet.parameters(),
+            lr=training.lr,
+            momentum=training.momentum,
+            nesterov=training.nesterov,
+            weight_decay=training.weight_decay,
+        )
+        self._scheduler = _scheduler(self._sgd, training)
+
+    @property
+    def lr(self) -> float:
+        """Current learning rate of the network's weights."""
+        return float(self._sgd.param_groups[0]["lr"])
+
+    def set_progress(self, fraction: float) -> None:
+        """Move every schedule of the architecture side: 0 in the first epoch, 1 in the last."""
+        self._fraction = fraction
+        self.distribution.set_progress(fraction)
+        self.optimizer.set_progress(fraction)
+
+    def architecture_step(self, validation: Batch, training: Batch) -> float:
+        """Update the distribution and return the validation loss that it saw.
+
+        Raises:
+            DivergenceError: The loss or a gradient is not finite.
+        """
+        self.supernet.train()
+        objective = BatchObjective(
+            self.supernet,
+            self._precision.move(validation),
+            self._precision.move(training),
+            self._precision,
+            self._sgd,
+        )
+        loss = self.optimizer.step(objective)
+        if not math.isfinite(loss):
+            raise DivergenceError(f"the validation loss is {loss}")
+        return loss
+
+    def weight_step(self, training: Batch) -> tuple[float, int]:
+        """Update the network's weights; return the loss and the number of correct images.
+
+        Raises:
+            DivergenceError: The loss or a gradient is not finite; nothing was changed.
+        """
+        self.supernet.train()
+        batch = self._precision.move(training)
+        weights = self._weights_of_weight_step()
+        with self._precision.autocast():
+            logits = self.supernet(batch.images, weights)
+        logits = logits.to(self._precision.storage)
+        loss = F.cross_entropy(logits, batch.labels)
+        self._sgd.zero_grad(set_to_none=True)
+        value = loss.item()
+        if not math.isfinite(value):
+            raise DivergenceError(f"the training loss is {value}")
+        loss.backward()
+        clip = math.inf if self._training.clip is None else self._training.clip
+        norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), clip).item()
+        if not math.isfinite(norm):
+            raise DivergenceError(f"the gradient norm of the network's weights is {norm}")
+        self._sgd.step()
+        return value, int((logits.argmax(-1) == batch.labels).sum().item())
+
+    @torch.no_grad()
+    def _weights_of_weight_step(self) -> Weights:
+        weights = (
+            self.distribution.mean_weights()
+            if self._training.weights_at == "mean"
+            else self.distribution.weights(self._generator)
+        )
+        if self._perturbation is None:
+            return weights
+        radius = perturbation_radius(self._perturbation, self._fraction)
+        return perturbed(weights, radius, self._generator)
+
+    def curvature(
+        self, validation: Batch, config: CurvatureConfig, generator: Generator
+    ) -> Curvature:
+        """Return the curvature of the validation loss in the parameters of the mean weights.
+
+        The supernet is in evaluation mode, so that nothing in it changes.
+        """
+        batch = self._precision.move(validation)
+        was_training = self.supernet.training
+        self.supernet.eval()
+        try:
+            with _frozen(self.supernet), self._precision.autocast():
+                logits = self.supernet(batch.images, self.distribution.mean_weights())
+            return curvature(
+                F.cross_entropy(logits.to(self._precision.storage), batch.labels),
+                list(self.distribution.parameters()),
+                generator=generator,
+                iterations=config.iterations,
+                samples=config.samples,
+            )
+        finally:
+            self.supernet.train(was_training)
+
+    def end_epoch(self) -> None:
+        """Advance the learning-rate schedule."""
+        with warnings.catch_warnings():
+            # Right after a resume torch cannot know that the optimizer made steps before.
+            warnings.filterwarnings("ignore", "Detected call of `lr_scheduler.step")
+            self._scheduler.step()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return everything the loop changes, as tensors and plain data."""
+        return {
+            "supernet": self.supernet.state_dict(),
+            "distribution": self.distribution.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "sgd": self._sgd.state_dict(),
+            "scheduler": self._scheduler.state_dict(),
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what ``state_dict`` returned."""
+        self.supernet.load_state_dict(state["supernet"])
+        self.distribution.load_state_dict(state["distribution"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._sgd.load_state_dict(state["sgd"])
+        self._scheduler.load_state_dict(state["scheduler"])
+        self._generator.set_state(state["generator"].cpu())
+
+
+def _scheduler(sgd: torch.optim.SGD, training: TrainingConfig) -> LRScheduler:
+    if training.schedule == "constant":
+        return ConstantLR(sgd, factor=1.0)
+    return CosineAnnealingLR(sgd, T_max=training.epochs, eta_min=training.lr_min)
+
+
+@contextmanager
+def _frozen(module: nn.Module) -> Iterator[None]:
+    trainable = [p for p in module.parameters() if p.requires_grad]
+    for parameter in trainable:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+@torch.no_grad()
+def accuracy(network: nn.Module, batches: Iterator[Batch], precision: Precision) -> float:
+    """Return the accuracy in percent of a network over batches, in evaluation mode."""
+    was_training = network.training
+    network.eval()
+    running = Running()
+    try:
+        for batch in batches:
+            moved = precision.move(batch)
+            with precision.autocast():
+                predicted = network(moved.images).argmax(-1)
+            running.add(0.0, int((predicted == moved.labels).sum().item()), len(moved.labels))
+    finally:
+        network.train(was_training)
+    result = running.accuracy
+    assert result is not None, "a validation part has at least one batch"
+    return result

@@ -1,0 +1,123 @@
+"""From a configuration to the objects of a search."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from balenas_core.config import PluginSection, RankingOptions, SearchConfig, StagedOptions
+from balenas_core.engine._trackers import Trackers
+from balenas_core.errors import PluginLoadError
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.optimizer import ArchitectureOptimizer
+from balenas_core.interfaces.selection import Selector
+from balenas_core.interfaces.space import AnySpace, Task
+from balenas_core.plugins.registry import Registry
+from balenas_core.plugins.selector_options import PoolOptions
+from balenas_core.random import generator
+from balenas_core.selectors import PoolSelector, RankingSelector, StagedSelector, scoped
+
+DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.bfloat16}
+
+
+# What is drawn and how scores are combined changes no score.
+_POOL = frozenset({*PoolOptions.model_fields, "aggregate", "weights"})
+
+
+@dataclass(frozen=True, slots=True)
+class Components:
+    """The plugins of one search, built once. Building them loads data but no supernet."""
+
+    space: AnySpace
+    dataset: ImageDataset
+    task: Task
+    distribution: ArchitectureDistribution
+    make_optimizer: Callable[[int], ArchitectureOptimizer]
+    selector: Selector
+    trackers: Trackers
+
+
+def build_components(config: SearchConfig, registry: Registry) -> Components:
+    """Build every plugin that the configuration names.
+
+    Raises:
+        PluginLoadError: A plugin other than a tracker cannot be imported or built.
+        UsageError: A plugin refuses its options.
+    """
+    space: AnySpace = _build(registry, "space", config.space)
+    dataset: ImageDataset = _build(registry, "dataset", config.data)
+    distribution: ArchitectureDistribution = _build(
+        registry,
+        "distribution",
+        config.distribution,
+        decisions=space.decisions,
+        generator=generator(config.seed, "distribution"),
+    )
+
+    def make_optimizer(dataset_size: int) -> ArchitectureOptimizer:
+        optimizer: ArchitectureOptimizer = _build(
+            registry,
+            "optimizer",
+            config.optimizer,
+            distribution=distribution,
+            dataset_size=dataset_size,
+            generator=generator(config.seed, "optimizer"),
+        )
+        return optimizer
+
+    return Components(
+        space=space,
+        dataset=dataset,
+        task=Task(dataset.input_shape, dataset.num_classes),
+        distribution=distribution,
+        make_optimizer=make_optimizer,
+        selector=_build_selector(registry, config.selector),
+        trackers=Trackers(registry, config.trackers),
+    )
+
+
+def _build_selector(registry: Registry, section: PluginSection) -> Selector:
+    """Return a selector whose remembered work is known by what it depends on."""
+    options = section.options
+    if isinstance(options, StagedOptions):
+        stages = {name: _build_stage(registry, s) for name, s in options.stages.items()}
+        return StagedSelector(stages, options.survivors, options)
+    return scoped(_build_single(registry, section), _work(section))
+
+
+def _build_single(registry: Registry, section: PluginSection) -> Selector:
+    options = section.options
+    if isinstance(options, RankingOptions):
+        proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
+        return RankingSelector(
+            proxies, options, aggregate=options.aggregate, weights=options.weights
+        )
+    selector: Selector = _build(registry, "selector", section)
+    return selector
+
+
+def _work(section: PluginSection) -> str:
+    """Return what numbers of a selector depend on: its options but for those of the pool."""
+    options = section.model_dump(mode="json")
+    text = json.dumps({k: v for k, v in options.items() if k not in _POOL}, sort_keys=True)
+    return f"{section.name}@{hashlib.sha256(text.encode()).hexdigest()[:8]}"
+
+
+def _build_stage(registry: Registry, section: PluginSection) -> PoolSelector:
+    selector = _build_single(registry, section)
+    if not isinstance(selector, PoolSelector):
+        raise PluginLoadError(
+            f"selector {section.name!r} says that it can be a stage, but {type(selector).__name__} "
+            f"is no PoolSelector; derive it from balenas_core.selectors.PoolSelector."
+        )
+    return scoped(selector, _work(section))
+
+
+def _build(registry: Registry, kind: str, section: PluginSection, **context: Any) -> Any:
+    return registry.find(kind, section.name).build(section.options, **context)

@@ -1,0 +1,281 @@
+"""A search from configuration to result."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+import torch
+
+from balenas_core.config import SearchConfig, to_yaml
+from balenas_core.engine._session import Session
+from balenas_core.engine._trackers import Trackers
+from balenas_core.engine.bilevel import Precision
+from balenas_core.engine.components import DTYPES, build_components
+from balenas_core.engine.device import cpu_threads, find_device
+from balenas_core.interfaces.events import (
+    ArchitectureSelected,
+    EpochEnded,
+    Event,
+    Listener,
+    RunFinished,
+    SearchFailed,
+    SearchStarted,
+)
+from balenas_core.interfaces.result import SearchResult
+from balenas_core.interfaces.space import AnySpace
+from balenas_core.plugins.hooks import Hooks
+from balenas_core.plugins.registry import Registry, default_registry
+from balenas_core.random import derive_seed, seeded
+from balenas_core.runs import environment
+from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.directory import RESULT, RunDirectory, check_is_free
+from balenas_core.runs.resume import (
+    MAY_DIFFER,
+    SELECTOR,
+    Resume,
+    existing_run,
+    refuse_changes,
+    stored_config,
+    warn_of_other_versions,
+)
+from balenas_core.runs.selections import refuse_another, selection_file, write_selection
+from balenas_core.runs.stored_result import read_result
+
+_HOOK_OF: dict[type, str] = {
+    SearchStarted: "balenas_search_started",
+    EpochEnded: "balenas_epoch_ended",
+    ArchitectureSelected: "balenas_architecture_selected",
+    SearchFailed: "balenas_search_failed",
+    RunFinished: "balenas_run_finished",
+}
+
+
+class Search:
+    """Learns a distribution over architectures and selects one from it.
+
+    Args:
+        config: What to search, and how.
+        registry: Where plugins are looked up; the process's own by default.
+        listeners: Called with every event, in order; an exception in one ends the search.
+
+    Example:
+        >>> from balenas_core import Search, SearchConfig  # doctest: +SKIP
+        >>> config = SearchConfig(space="nb201", optimizer="ngvi", selector="naswot")
+        >>> result = Search(config).run()
+        >>> print(result.architecture)
+        |nor_conv_3x3~0|+|nor_conv_3x3~0|skip_connect~1|+...
+    """
+
+    def __init__(
+        self,
+        config: SearchConfig,
+        *,
+        registry: Registry | None = None,
+        listeners: Sequence[Listener] = (),
+    ) -> None:
+        self.config = config
+        self._registry = registry or default_registry()
+        self._listeners = list(listeners)
+        self._is_stop_requested = False
+
+    @classmethod
+    def of_run(
+        cls, run: Path, *, registry: Registry | None = None, listeners: Sequence[Listener] = ()
+    ) -> Self:
+        """Return the search of a run directory, to go on with ``run(resume="must")``.
+
+        Raises:
+            UsageError: There is no run.
+            ConfigError: Its configuration cannot be read.
+        """
+        registry = registry or default_registry()
+        return cls(stored_config(run, registry), registry=registry, listeners=listeners)
+
+    def request_stop(self) -> None:
+        """Ask a running search to save its state and stop; safe in signal handlers and threads.
+
+        It stops after the step, the batch or the candidate that it is at.
+        """
+        self._is_stop_requested = True
+
+    def run(self, *, resume: Resume = "never") -> SearchResult:
+        """Run the search.
+
+        Where the run directory holds a run that is done, its result is read; no events are sent.
+
+        Args:
+            resume: What to do where the output holds a run: ``"never"`` refuses it, ``"allow"``
+                goes on with it, ``"must"`` insists on one. On the CPU, a run that was killed and
+                goes on ends in the result, the metrics and the weights of an uninterrupted one.
+                Its selector may become another until it is done.
+
+        Returns:
+            The ranked candidates, metrics and timings.
+
+        Raises:
+            UsageError: The configuration asks for something that cannot be done.
+            ConfigChangedError: The output's run has another configuration.
+            RunLockedError: Another process works in the run directory.
+            DivergenceError: A loss became non-finite; the run directory keeps the last
+                checkpoint.
+            OutputError: The run directory cannot be written; its last checkpoint is intact.
+            SearchInterrupted: A stop was requested.
+        """
+        precision = Precision(find_device(self.config.device), DTYPES[self.config.precision])
+        run = existing_run(self.config, resume)
+        if run is None and self.config.output is not None:
+            check_is_free(self.config.output)
+        try:
+            if run is not None and run.read_status().get("status") == "done":
+                self._refuse_changes(run, None, free=MAY_DIFFER)
+                return self._read(run.path, RESULT)
+            return self._run(run, precision)
+        finally:
+            self._is_stop_requested = False
+            if run is not None:
+                run.release()
+
+    def _run(self, existing: RunDirectory | None, precision: Precision) -> SearchResult:
+        config = self.config
+        checkpoint = None if existing is None else self._checkpoint_of(existing)
+        with self._session(config, precision) as (session, emit):
+            run = existing or _open_run(config, precision)
+            try:
+                if existing is not None:
+                    existing.reopen(to_yaml(config), config.model_dump(mode="json"))
+                    if checkpoint is None:
+                        existing.restore_metrics(0)
+                    else:
+                        session.resume(existing, checkpoint)
+                result = session.run(run)
+                if run is not None:
+                    run.write_status("done")
+            except BaseException as error:
+                failed = SearchFailed(error)
+                if run is not None:
+                    run.record_failure(failed)
+                emit(failed)
+                raise
+            finally:
+                if run is not None:
+                    run.release()
+            emit(RunFinished(result))
+            return result
+
+    def select(self, name: str | None = None) -> SearchResult:
+        """Choose once more from what a finished search has learned, without searching.
+
+        The selector of this configuration gets the distribution and the supernet of the run in
+        the output. Its result stands beside the run's own, in ``selections/``, and is read where
+        it is there already. What other selections of the run have computed serves this one too.
+
+        Args:
+            name: What the selection is called; by default after its selector.
+
+        Returns:
+            The ranked candidates, with the metrics of the search.
+
+        Raises:
+            UsageError: There is no run, its search is not finished, its checkpoints were
+                removed, or the name is that of a selection by another selector.
+            ConfigChangedError: More than the selector differs from the run.
+            RunLockedError: Another process works in the run directory.
+            SearchInterrupted: A stop was requested; the same call goes on.
+        """
+        # What tracks the search does not track what comes after it.
+        config = self.config.model_copy(update={"trackers": ()})
+        selector = config.selector.model_dump(mode="json")
+        precision = Precision(find_device(config.device), DTYPES[config.precision])
+        run = existing_run(config, "must")
+        assert run is not None
+        try:
+            file = selection_file(run.path, config.selector.name, name)
+            if file.exists():
+                self._refuse_changes(run, None, free=MAY_DIFFER | SELECTOR)
+                refuse_another(file, selector)
+            else:
+                checkpoint = self._checkpoint_of(run)
+                with self._session(config, precision) as (session, _):
+                    session.select_from(run, checkpoint)
+                    found = session.choose()
+                write_selection(run, file, {"selector": selector, **found.to_dict()})
+            return self._read(run.path, str(file.relative_to(run.path)))
+        finally:
+            self._is_stop_requested = False
+            run.release()
+
+    @contextmanager
+    def _session(
+        self, config: SearchConfig, precision: Precision
+    ) -> Iterator[tuple[Session, Callable[[Event], None]]]:
+        """Yield a session and what tells everybody of an event."""
+        with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
+            components = build_components(config, self._registry)
+            emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
+            session = Session(
+                config,
+                components,
+                precision,
+                emit=emit,
+                is_stop_requested=lambda: self._is_stop_requested,
+            )
+            try:
+                yield session, emit
+            finally:
+                session.close()
+
+    def _read(self, run: Path, name: str) -> SearchResult:
+        section = self.config.space
+        space: AnySpace = self._registry.find("space", section.name).build(section.options)
+        return read_result(run, parse=space.parse, name=name)
+
+    def _checkpoint_of(self, run: RunDirectory) -> Checkpoint | None:
+        """Return where a run goes on from; None for its beginning."""
+        checkpoint = run.read_checkpoint()
+        self._refuse_changes(run, checkpoint, free=MAY_DIFFER | SELECTOR)
+        run.tidy()
+        warn_of_other_versions(run.read_environment().get("versions", {}))
+        return checkpoint
+
+    def _refuse_changes(
+        self, run: RunDirectory, checkpoint: Checkpoint | None, *, free: frozenset[str]
+    ) -> None:
+        stored = (
+            stored_config(run.path, self._registry).model_dump(mode="json")
+            if checkpoint is None
+            else checkpoint.state["config"]
+        )
+        refuse_changes(run.path, stored, self.config, free=free)
+
+
+class _Emitter:
+    """Sends events to trackers, hook plugins and listeners."""
+
+    def __init__(self, listeners: Sequence[Listener], trackers: Trackers, hooks: Hooks) -> None:
+        self._listeners = listeners
+        self._trackers = trackers
+        self._hooks = hooks
+
+    def __call__(self, event: Event) -> None:
+        self._trackers.handle(event)
+        hook = _HOOK_OF.get(type(event))
+        if hook is not None:
+            self._hooks.call(hook, event=event)
+        # Last, since they may raise: whatever they raise, the others learn of the failure.
+        for listener in self._listeners:
+            listener(event)
+
+
+def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
+    if config.output is None:
+        return None
+    return RunDirectory.create(
+        config.output,
+        config_yaml=to_yaml(config),
+        environment=environment.describe(str(precision.device), torch.get_num_threads()),
+        config=config.model_dump(mode="json"),
+        keep=config.checkpoint.keep,
+    )

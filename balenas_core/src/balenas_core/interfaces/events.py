@@ -1,0 +1,103 @@
+"""What a search tells its listeners, in this order.
+
+``SearchStarted``, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
+``SelectionProgress``, ``ArchitectureSelected``, ``RunFinished``; or ``SearchFailed`` at any
+point, even before ``SearchStarted`` where a run cannot go on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from balenas_core.config import SearchConfig
+    from balenas_core.interfaces.result import SearchResult
+    from balenas_core.interfaces.selection import Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SearchStarted:
+    """Before the first step. ``run`` is None when nothing is written.
+
+    A resumed search has ``epochs_done`` whole epochs and ``steps_done`` steps of the next one
+    behind it, for which there are no events.
+    """
+
+    config: SearchConfig
+    run: Path | None
+    epochs: int
+    steps_per_epoch: int
+    epochs_done: int = 0
+    steps_done: int = 0
+
+    @property
+    def first_step(self) -> int:
+        """Steps behind it, of all epochs."""
+        return self.epochs_done * self.steps_per_epoch + self.steps_done
+
+
+@dataclass(frozen=True, slots=True)
+class StepEnded:
+    """After one architecture step and one weight step."""
+
+    epoch: int
+    step: int
+    train_loss: float
+    validation_loss: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class EpochEnded:
+    """After an epoch; ``metrics`` is the line written to ``metrics.jsonl``."""
+
+    epoch: int
+    metrics: Mapping[str, float | int | str | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SelectionProgress:
+    """While candidates are scored."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchitectureSelected:
+    """When the final architecture is chosen."""
+
+    selection: Selection
+
+
+@dataclass(frozen=True, slots=True)
+class SearchFailed:
+    """When the search ends by an error or an interrupt."""
+
+    error: BaseException
+
+    @property
+    def is_interrupt(self) -> bool:
+        """Whether it was stopped, by a signal or on request, and nothing went wrong."""
+        return isinstance(self.error, KeyboardInterrupt | SystemExit)
+
+
+@dataclass(frozen=True, slots=True)
+class RunFinished:
+    """Last, with everything that was found."""
+
+    result: SearchResult
+
+
+Event = (
+    SearchStarted
+    | StepEnded
+    | EpochEnded
+    | SelectionProgress
+    | ArchitectureSelected
+    | SearchFailed
+    | RunFinished
+)
+Listener = Callable[[Event], None]

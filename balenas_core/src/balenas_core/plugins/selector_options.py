@@ -1,0 +1,64 @@
+"""Options of the selectors that come with the core. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from balenas_core.plugins.options import PluginOptions, PoolOptions as PoolOptions
+
+
+class RandomChoiceOptions(PoolOptions):
+    """Size of the pool that the random selector chooses from."""
+
+
+class SupernetOptions(PoolOptions):
+    """The pool that is ranked by the accuracy with inherited weights."""
+
+
+class BenchmarkOptions(PoolOptions):
+    """Which real result ranks the pool."""
+
+    dataset: str | None = Field(
+        default=None, description="Dataset of the benchmark; null for its first."
+    )
+    metric: str | None = Field(
+        default=None, description="Metric of the benchmark; null for its first."
+    )
+
+
+class TrainOptions(PoolOptions):
+    """Short training by successive halving."""
+
+    budget: int = Field(
+        default=12,
+        ge=1,
+        strict=True,
+        description="Epochs of training at most, of all candidates together.",
+    )
+    halving: int = Field(
+        default=2,
+        ge=2,
+        strict=True,
+        description="Of so many candidates one goes on to the next, longer training.",
+    )
+    lr: float = Field(
+        default=0.05, gt=0, description="Learning rate of SGD at the start of its cosine."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD, Nesterov's.")
+    weight_decay: float = Field(default=5e-4, ge=0, description="L2 penalty of the weights.")
+
+
+class PerturbationSelectorOptions(PluginOptions):
+    """How the supernet is measured while its operations are dropped."""
+
+    criterion: Literal["loss", "accuracy"] = Field(
+        default="loss", description="What must get worst when an operation is dropped."
+    )
+    batches: int = Field(
+        default=4,
+        ge=1,
+        strict=True,
+        description="Validation batches that each measurement looks at, at most.",
+    )

@@ -1,0 +1,346 @@
+"""A run's directory: configuration, environment, state, metrics, checkpoints and result.
+
+``config.yaml``      what was asked for, with every default
+``environment.json`` versions and machine
+``status.json``      running, interrupted, failed or done; the configuration once more, as JSON
+``metrics.jsonl``    one line per epoch
+``distribution.jsonl``  the weight of every choice, one line per epoch after one of names
+``checkpoints/``     the last good states (tensors and plain data only)
+``selection.jsonl``  one line per scored candidate
+``result.json``      what was found
+``selections/``      what other selectors chose from the same search
+``lock``             who works in it; only while somebody does
+
+On the CPU, ``metrics.jsonl``, ``distribution.jsonl`` and ``result.json`` of a run that was killed
+and resumed are those of an uninterrupted one, but for what is called ``seconds``.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balenas_core.errors import OutputError, RunExistsError, UsageError
+from balenas_core.files import LOCK, RunLock, is_unfinished, output_errors, write_atomically
+from balenas_core.runs.checkpoints import Checkpoint, Checkpoints
+from balenas_core.runs.distribution_log import append_distribution, cut_distribution
+from balenas_core.runs.score_log import ScoreLog
+
+if TYPE_CHECKING:
+    from balenas_core.interfaces.events import SearchFailed
+    from balenas_core.interfaces.space import Decision, Weights
+
+CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
+METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
+SELECTIONS = "selections"
+DISTRIBUTION, CHECKPOINTS = "distribution.jsonl", "checkpoints"
+
+
+@dataclass(frozen=True, slots=True)
+class RunKind:
+    """What a run directory is of.
+
+    Args:
+        config: Name of the file that makes it a run.
+        resume: The command that goes on with it.
+    """
+
+    config: str
+    resume: str
+
+
+SEARCH = RunKind(CONFIG, "balenas resume")
+
+
+class RunDirectory:
+    """An output directory that holds one run.
+
+    Args:
+        path: A directory made by ``create``.
+        keep: Number of checkpoints to keep.
+    """
+
+    def __init__(self, path: Path, *, keep: int = 2) -> None:
+        self.path = path
+        self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep)
+        self._lock: RunLock | None = None
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        *,
+        config_yaml: str,
+        environment: Mapping[str, Any],
+        config: Mapping[str, Any] | None = None,
+        keep: int = 2,
+        kind: RunKind = SEARCH,
+    ) -> RunDirectory:
+        """Make a new run directory, with its configuration and environment, and lock it.
+
+        Args:
+            path: Directory.
+            config_yaml: Configuration as text.
+            environment: Versions and machine.
+            config: Configuration as plain data, for listings.
+            keep: Number of checkpoints to keep.
+            kind: What the run is of.
+
+        Raises:
+            RunExistsError: ``path`` exists and is not an empty directory.
+            RunLockedError: Another process is about to make the same run.
+            OutputError: It cannot be written; nothing is left behind.
+        """
+        check_is_free(path, kind)
+        run = cls(path, keep=keep)
+        existed = path.is_dir()
+        with output_errors(path):
+            path.mkdir(parents=True, exist_ok=True)
+            run.lock()
+            try:
+                check_is_free(path, kind)  # it may have been taken in between
+            except BaseException:
+                run.release()
+                raise
+            try:
+                run.write_json(ENVIRONMENT, environment)
+                (path / METRICS).touch()
+                run.write_status("running", config=config or {})
+                # Last: what has a configuration is a run, and can be resumed.
+                text = config_yaml.encode()
+                write_atomically(path / kind.config, lambda file: file.write(text))
+            except BaseException:
+                _remove(path, kind, keep_directory=existed)
+                run.release()
+                raise
+        return run
+
+    def lock(self) -> None:
+        """Keep other processes from writing the run until ``release``.
+
+        Raises:
+            RunLockedError: Another process works in the run.
+            OutputError: The lock cannot be written.
+        """
+        with output_errors(self.path / LOCK):
+            self._lock = RunLock.acquire(self.path)
+
+    def release(self) -> None:
+        """Undo ``lock``."""
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def write_json(self, name: str, value: Mapping[str, Any]) -> None:
+        """Write ``value`` as JSON, atomically; non-finite numbers become null.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        text = json.dumps(finite(value), indent=2, ensure_ascii=False) + "\n"
+        with output_errors(self.path / name):
+            write_atomically(self.path / name, lambda file: file.write(text.encode()))
+
+    def read_status(self) -> dict[str, Any]:
+        """Return what ``write_status`` has collected; empty if it cannot be read."""
+        return self._read_json(STATUS)
+
+    def read_environment(self) -> dict[str, Any]:
+        """Return what the run was started on; empty if it cannot be read."""
+        return self._read_json(ENVIRONMENT)
+
+    def _read_json(self, name: str) -> dict[str, Any]:
+        try:
+            value = json.loads((self.path / name).read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+    def write_status(self, status: str, **facts: Any) -> None:
+        """Record how the run stands, and facts, over what is recorded.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        now = datetime.now().astimezone().isoformat(timespec="seconds")
+        before = {"status": status, "created": now, "message": None} | self.read_status()
+        self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
+
+    def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
+        """Record that a search goes on, and its configuration where that is another by now.
+
+        Raises:
+            OutputError: A file cannot be written.
+        """
+        if self.read_status().get("config") != config:
+            with output_errors(self.path / CONFIG):
+                write_atomically(self.path / CONFIG, lambda file: file.write(config_yaml.encode()))
+        self.write_status("running", message=None, config=config)
+
+    def record_failure(self, failed: SearchFailed) -> None:
+        """Record what ended the run, if that can be written."""
+        # The disk that ended it may not take this either.
+        with suppress(OutputError):
+            self.write_status(
+                "interrupted" if failed.is_interrupt else "failed", message=str(failed.error)
+            )
+
+    def write_checkpoint(self, state: Mapping[str, Any], *, epoch: int, step: int) -> str:
+        """Write a checkpoint, atomically, and return its checksum.
+
+        Raises:
+            OutputError: The file cannot be written; the checkpoints before are intact.
+        """
+        with output_errors(self.path / CHECKPOINTS):
+            return self.checkpoints.write(state, epoch=epoch, step=step)
+
+    def read_checkpoint(self) -> Checkpoint | None:
+        """Return the newest checkpoint that is whole; None if there is none.
+
+        Raises:
+            OutputError: A checkpoint cannot be read.
+        """
+        with output_errors(self.path / CHECKPOINTS, verb="read"):
+            return self.checkpoints.newest()
+
+    def append_metrics(self, record: Mapping[str, Any]) -> int:
+        """Append one line to ``metrics.jsonl``, push it to the disk, and return the file's size.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        with output_errors(self.path / METRICS), (self.path / METRICS).open("ab") as file:
+            file.write((json.dumps(finite(record), ensure_ascii=False) + "\n").encode())
+            file.flush()
+            os.fsync(file.fileno())
+            return file.tell()
+
+    def append_distribution(
+        self, epoch: int, decisions: Sequence[Decision], weights: Weights
+    ) -> None:
+        """Append one line to ``distribution.jsonl`` and push it to the disk.
+
+        It comes before the line of metrics: ``restore_metrics`` removes what has none.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        append_distribution(self.path / DISTRIBUTION, epoch, decisions, weights)
+
+    def restore_metrics(self, size: int) -> list[dict[str, Any]]:
+        """Cut ``metrics.jsonl`` to an earlier size, and return its records.
+
+        ``distribution.jsonl`` is cut to the same epochs.
+
+        Raises:
+            UsageError: The file was shortened.
+            OutputError: It cannot be written.
+        """
+        path = self.path / METRICS
+        with output_errors(path), path.open("ab+") as file:
+            if file.tell() < size:
+                raise UsageError(
+                    f"{path} has {file.tell()} bytes, and had {size} at the last checkpoint: it "
+                    f"was changed. Put it back as it was, or start anew in another directory."
+                )
+            file.truncate(size)
+            os.fsync(file.fileno())
+            file.seek(0)
+            records = [json.loads(line) for line in file]
+        cut_distribution(self.path / DISTRIBUTION, len(records))
+        return records
+
+    def open_scores(self, checkpoint: str) -> ScoreLog:
+        """Return the memory of a selection that starts from the checkpoint of this checksum.
+
+        Raises:
+            OutputError: It cannot be written.
+        """
+        return ScoreLog(self.path / SELECTION, checkpoint)
+
+    def tidy(self) -> None:
+        """Remove unfinished and damaged files that a killed process has left.
+
+        Raises:
+            OutputError: One cannot be removed.
+        """
+        with output_errors(self.path):
+            for path in self.path.iterdir():
+                if is_unfinished(path):
+                    path.unlink()
+            self.checkpoints.tidy()
+
+
+def holds_run(path: Path, kind: RunKind = SEARCH) -> bool:
+    """Whether a directory is that of a run."""
+    return (path / kind.config).is_file()
+
+
+def check_holds_run(path: Path) -> None:
+    """Check that there is a run to go on with.
+
+    Raises:
+        UsageError: There is none.
+    """
+    if not holds_run(path):
+        raise UsageError(
+            f"{path} holds no run: there is no {path / CONFIG}. 'balenas runs list' shows runs."
+        )
+
+
+def check_is_free(path: Path, kind: RunKind = SEARCH) -> None:
+    """Check that a run can be made at ``path``.
+
+    Raises:
+        RunExistsError: ``path`` exists and is not an empty directory, or lies below a file.
+        OutputError: ``path`` cannot be looked at.
+    """
+    with output_errors(path):
+        for parent in path.parents:
+            if parent.is_file():
+                raise RunExistsError(
+                    f"output {path} lies below the file {parent}; choose a directory with --output."
+                )
+        if not path.exists():
+            return
+        if not path.is_dir():
+            raise RunExistsError(f"output {path} is a file; choose a directory with --output.")
+        files = {file.name for file in path.iterdir() if not is_unfinished(file)}
+        if kind.config in files:
+            raise RunExistsError(
+                f"output {path} already holds a run; go on with it with '{kind.resume} {path}', "
+                f"choose another directory with --output, or remove it first."
+            )
+        # The lock tells that the rest was left by a process killed while it made the run.
+        if files and not (LOCK in files and files <= {LOCK, ENVIRONMENT, METRICS, STATUS}):
+            raise RunExistsError(
+                f"output {path} already holds other files; choose another with --output, "
+                f"or remove it first."
+            )
+
+
+def finite(value: Any) -> Any:
+    """Return ``value`` with every non-finite float replaced by None, for strict JSON."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
+
+
+def _remove(path: Path, kind: RunKind, *, keep_directory: bool) -> None:
+    if not keep_directory:
+        shutil.rmtree(path, ignore_errors=True)
+        return
+    for name in (kind.config, ENVIRONMENT, METRICS, STATUS):
+        (path / name).unlink(missing_ok=True)

@@ -1,0 +1,104 @@
+import math
+
+import pytest
+import torch
+from hypothesis import given, strategies as st
+
+from balenas_core.distributions import PointDistribution
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.plugins.builtin import PointOptions
+from balenas_core.plugins.selector_options import PoolOptions, RandomChoiceOptions
+from balenas_core.random import generator
+from balenas_core.selectors import (
+    ArgmaxSelector,
+    RandomSelector,
+    RankingSelector,
+    distinct_draws,
+    mean_ranks,
+)
+from balenas_core.testing import ToySpace, toy_context
+
+
+def _context(scale: float = 1e-3, seed: int = 0):
+    distribution = PointDistribution(
+        PointOptions(initial_scale=scale),
+        decisions=ToySpace().decisions,
+        generator=generator(seed),
+    )
+    return toy_context(distribution)
+
+
+class _CountConvs(Proxy):
+    needs_data = False
+
+    def score(self, network, batch):
+        return float(len(network.convs))
+
+
+class _Fails(Proxy):
+    def score(self, network, batch):
+        if len(network.convs) == 1:
+            raise RuntimeError("one convolution is one too many")
+        return math.nan if len(network.convs) == 0 else 1.0
+
+
+def test_draws_are_distinct_in_canonical_form_and_start_with_the_argmax():
+    context = _context()
+    pool = distinct_draws(context, 50)
+    space = ToySpace()
+    forms = [space.canonical(draw.architecture) for draw in pool]
+    assert len(set(forms)) == len(forms) == 5
+    assert [draw.is_argmax for draw in pool] == [True] + [False] * 4
+    assert pool[0].architecture == context.distribution.argmax(space)
+    assert sum(draw.count for draw in pool) == 50
+
+
+def test_argmax_takes_the_largest_mean_weights():
+    context = _context()
+    with torch.no_grad():
+        context.distribution.logits["operations"].copy_(torch.tensor([[0, 0, 1.0], [0, 1.0, 0]]))
+    (candidate,) = ArgmaxSelector().select(context).candidates
+    assert str(candidate.architecture) == "conv-skip"
+    assert candidate.is_argmax
+
+
+def test_ranking_puts_the_best_score_first():
+    selection = RankingSelector({"convs": _CountConvs()}, PoolOptions(draws=50)).select(_context())
+    scores = [candidate.scores["convs"] for candidate in selection.candidates]
+    assert scores == sorted(scores, reverse=True)
+    assert str(selection.chosen.architecture) == "conv-conv"
+    assert [candidate.rank for candidate in selection.candidates] == [1, 2, 3, 4, 5]
+
+
+def test_a_proxy_that_fails_or_returns_nan_ranks_the_candidate_last(caplog):
+    selection = RankingSelector({"fails": _Fails()}, PoolOptions(draws=50)).select(_context())
+    scores = [candidate.scores["fails"] for candidate in selection.candidates]
+    assert scores == [1.0] + [-math.inf] * 4
+    assert "one convolution is one too many" in caplog.text
+
+
+def test_ranking_reports_its_progress():
+    context = _context()
+    calls = []
+    object.__setattr__(context, "report", lambda done, total: calls.append((done, total)))
+    RankingSelector({"convs": _CountConvs()}, PoolOptions(draws=50)).select(context)
+    assert calls == [(i, 5) for i in range(6)]
+
+
+@pytest.mark.parametrize("draws", [1, 8])
+def test_random_choice_is_a_permutation_of_the_pool(draws):
+    selection = RandomSelector(RandomChoiceOptions(draws=draws)).select(_context())
+    pool = distinct_draws(_context(), draws)
+    assert {c.architecture for c in selection.candidates} == {d.architecture for d in pool}
+
+
+@given(st.lists(st.lists(st.floats(allow_nan=False), min_size=3, max_size=3), min_size=1))
+def test_mean_ranks_sum_to_those_of_a_permutation(columns):
+    assert math.isclose(sum(mean_ranks(columns)), 6.0)
+
+
+@given(st.permutations(range(6)))
+def test_mean_ranks_follow_a_permutation_of_the_rows(order):
+    scores = [3.0, 1.0, 4.0, 1.0, 5.0, 9.0]
+    ranks = mean_ranks([scores])
+    assert mean_ranks([[scores[i] for i in order]]) == [ranks[i] for i in order]

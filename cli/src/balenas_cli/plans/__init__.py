@@ -1,0 +1,4 @@
+"""From arguments, files and flags to what is to be done.
+
+Nothing here runs it.
+"""

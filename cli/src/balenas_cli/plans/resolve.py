@@ -1,0 +1,97 @@
+"""From a command's parameters to a validated configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from balenas_cli.plans.data_place import place_option
+from balenas_cli.shell.options import KEY_OF_FLAG
+from balenas_core.errors import PluginLoadError
+from balenas_core.plugins.registry import PluginRef, default_registry
+
+if TYPE_CHECKING:
+    from balenas_core.config import SearchConfig
+
+_DATA_ROOT = "data_root"
+FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
+FLAG_NAMES["data.path"] = "--data-root"
+
+
+def resolve(
+    path: Path | None,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    overrides: Sequence[str] | None = None,
+    preset: str | None = None,
+) -> SearchConfig:
+    """Read, merge and validate what a command was given.
+
+    Args:
+        path: Configuration file.
+        parameters: Parameters of the command, of which those that stand for a key are taken.
+        overrides: Arguments of ``--set``.
+        preset: Name of the preset that lies below the file.
+
+    Raises:
+        ConfigError: The configuration is invalid, or its dataset has no place for --data-root.
+        PluginNotFoundError: There is no such preset.
+        PluginLoadError: A plugin or the preset cannot be loaded.
+    """
+    from balenas_core.config import load_config
+
+    given = parameters or {}
+    registry = default_registry()
+    base = {} if preset is None else load_preset(registry.find("preset", preset))
+    keys = dict(KEY_OF_FLAG)
+    if given.get(_DATA_ROOT) is not None:
+        dataset = dataset_name(path, given.get("data"), overrides or (), base)
+        keys[_DATA_ROOT] = f"data.{place_option(dataset)}"
+    return load_config(
+        path,
+        flags={key: given.get(name) for name, key in keys.items()},
+        overrides=overrides or (),
+        base=base,
+        base_name=f"--preset {preset}",
+        registry=registry,
+        flag_names=FLAG_NAMES,
+    )
+
+
+def dataset_name(
+    path: Path | None, flag: str | None, overrides: Sequence[str], base: Mapping[str, Any]
+) -> str:
+    """Return the name of the dataset that the settings will have, the highest level first."""
+    from balenas_core.config import DEFAULT_DATASET, read_document
+
+    settings = (text.partition("=") for text in reversed(overrides))
+    by_set = (_value(text) for key, _, text in settings if key.strip() in ("data", "data.name"))
+    file = {} if path is None else read_document(path).data
+    sections = (next(by_set, None), flag, file.get("data"), base.get("data"), DEFAULT_DATASET)
+    names = (s.get("name") if isinstance(s, Mapping) else s for s in sections)
+    return next(name for name in names if isinstance(name, str))
+
+
+def _value(text: str) -> Any:
+    from balenas_core.config import DocumentError, parse_yaml
+
+    try:
+        return parse_yaml(text).data
+    except DocumentError:  # reading the configuration says so
+        return None
+
+
+def load_preset(ref: PluginRef) -> Mapping[str, Any]:
+    """Return the settings of a preset.
+
+    Raises:
+        PluginLoadError: It cannot be loaded, or is no mapping.
+    """
+    settings = ref.load_implementation()
+    if not isinstance(settings, Mapping):
+        raise PluginLoadError(
+            f"preset {ref.name!r} (from {ref.distribution} {ref.version}) must be a mapping of "
+            f"settings; got {type(settings).__name__}. {ref.remedy}"
+        )
+    return settings

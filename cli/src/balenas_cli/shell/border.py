@@ -1,0 +1,143 @@
+"""The border of the program: from exceptions and signals to messages and exit codes."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable
+from types import FrameType
+from typing import Any, NoReturn
+
+import typer
+
+from balenas_cli.shell import warnings as _warnings
+from balenas_core.errors import BalenasError
+
+DEBUG_VARIABLE = "BALENAS_DEBUG"
+_FAILED = 1
+_MALFORMED: Any = typer.BadParameter.__base__  # of every usage error; typer exports only this one
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
+
+
+class Interrupts:
+    """Turns the first SIGINT or SIGTERM into ``KeyboardInterrupt``, and remembers which it was.
+
+    The exception alone is not enough: it can surface as another one, such as a DataLoader's
+    "worker exited unexpectedly" or an ``ImportError`` of a module that was being imported.
+    """
+
+    def __init__(self) -> None:
+        self.received: signal.Signals | None = None
+
+    def install(self) -> None:
+        """Handle both signals from now on."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            # A parent such as nohup may have chosen to ignore it.
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        self.received = signal.Signals(number)
+        signal.signal(number, signal.SIG_DFL)  # a second one ends the program at once
+        raise KeyboardInterrupt
+
+
+_BUG = (
+    "this is a bug in balenas or in a plugin. Please report it with the lines above and the "
+    "output of 'balenas doctor'."
+)
+
+
+def run_guarded(command: Callable[[], object]) -> NoReturn:
+    """Run ``command`` and exit: 0 done, 1 failed, 2 invalid request, 128 + n by signal n.
+
+    Args:
+        command: May return an exit code, raise ``SystemExit`` or any error.
+    """
+    _warnings.install()
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal without UTF-8 shows "?" where it cannot draw a line.
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
+    interrupts = Interrupts()
+    interrupts.install()
+    code = _exit_code(command, interrupts)
+    if interrupts.received is not None and code != 0:
+        _say(f"interrupted ({interrupts.received.name})")
+        code = 128 + interrupts.received
+    sys.exit(_flush(code))
+
+
+def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
+    try:
+        code = command()
+    except SystemExit as exit_:
+        return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+    except BrokenPipeError:
+        return _FAILED
+    except typer.Abort:
+        _say("aborted")
+        return _FAILED
+    except _MALFORMED as error:
+        return _explain(error)
+    except Exception as error:
+        if interrupts.received is not None and not _wants_tracebacks():
+            return _FAILED
+        return _report(error)
+    return code if isinstance(code, int) else 0  # as typer.Exit has it
+
+
+def _explain(error: Any) -> int:
+    """Say what typer does not understand in a command, in one line."""
+    message = error.format_message().strip()
+    if type(error).__name__ == "NoArgsIsHelpError":  # where rich is, it is on the screen by now
+        sys.stderr.write(message)
+    else:
+        end = "" if message[-1:] in ".?!" else "."
+        where = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
+        _say(f"error: {message[:1].lower()}{message[1:]}{end}{where}")
+    exit_code: int = error.exit_code
+    return exit_code
+
+
+def _report(error: Exception) -> int:
+    message = str(error) if isinstance(error, BalenasError) else _machine_failure(error)
+    if message is None or _wants_tracebacks():
+        traceback.print_exception(error)
+    for line in (message or _BUG).splitlines():
+        _say(f"error: {line}")
+    return error.exit_code if isinstance(error, BalenasError) else _FAILED
+
+
+def _machine_failure(error: Exception) -> str | None:
+    """Return what to say of an error that is the machine's, None for one that is ours."""
+    # torch.OutOfMemoryError, by name: the border does not import torch.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return "out of memory; lower --batch-size, or the space's channels or cells."
+    if isinstance(error, OSError) and error.errno in _DISK:
+        return f"cannot write {error.filename or 'the output'}: {error.strerror}."
+    return None
+
+
+def _wants_tracebacks() -> bool:
+    return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
+
+
+def _say(line: str) -> None:
+    sys.stderr.write(line + "\n")
+
+
+def _flush(code: int) -> int:
+    try:
+        sys.stdout.flush()
+    except OSError:  # the reader has gone (| head), or the disk behind > is full
+        # Without this the interpreter flushes again at exit and prints a traceback.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return code or _FAILED
+    return code

@@ -1,0 +1,48 @@
+"""Run directories as the user names them."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from balenas_cli.shell.output import RUNS
+
+if TYPE_CHECKING:
+    from balenas_core.runs.listing import RunInfo
+
+
+def run_path(named: Path) -> Path:
+    """Return the directory that is meant: a path, or the name of a run in ``runs/``."""
+    if not named.exists() and (RUNS / named).is_dir():
+        return RUNS / named
+    return named
+
+
+def complete_run(incomplete: str) -> list[str]:
+    """Return the runs in ``runs/`` whose path or name starts like this."""
+    folders = sorted(RUNS.iterdir()) if RUNS.is_dir() else []
+    found = []
+    for folder in folders:
+        if (folder / "config.yaml").is_file():
+            found += [text for text in (str(folder), folder.name) if text.startswith(incomplete)]
+    return found
+
+
+def existing(named: Path) -> RunInfo:
+    """Return the run that is meant.
+
+    Raises:
+        UsageError: There is none.
+    """
+    from balenas_core.runs.directory import check_holds_run
+    from balenas_core.runs.listing import read_run
+
+    path = run_path(named)
+    check_holds_run(path)
+    return read_run(path)
+
+
+def resume_command(run: Path) -> str:
+    """Return the command that goes on with a run."""
+    return shlex.join(["balenas", "resume", str(run)])

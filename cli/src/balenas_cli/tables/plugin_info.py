@@ -1,0 +1,142 @@
+"""What ``balenas plugins info`` tells of one plugin."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from balenas_cli.plans.resolve import load_preset
+from balenas_cli.tables.option_rows import option_rows
+from balenas_cli.tables.plugin_rows import KINDS, check_kind
+from balenas_core.errors import PluginNotFoundError
+from balenas_core.plugins.plugin import GROUPS, Plugin
+from balenas_core.plugins.registry import PluginRef, Registry
+from balenas_core.plugins.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+
+def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef]:
+    """Return the plugin of this kind and name, or those of every kind that have the name.
+
+    Raises:
+        PluginNotFoundError: There is none.
+        UsageError: ``kind`` is not a kind.
+    """
+    if kind is not None:
+        check_kind(kind, GROUPS)
+        return [registry.find(kind, name)]
+    found = [registry.find(one, name) for one in GROUPS if registry.has(one, name)]
+    if found:
+        return found
+    names = sorted({ref.name for ref in registry.refs()})
+    hint = did_you_mean(name, names)
+    if name in KINDS:
+        hint = f" It is a kind; 'balenas plugins list --kind {name}' lists its plugins."
+    raise PluginNotFoundError(f"no plugin called {name!r}.{hint} Installed: {', '.join(names)}.")
+
+
+def describe(ref: PluginRef) -> dict[str, Any]:
+    """Return everything that is known of a plugin, as plain data.
+
+    Raises:
+        PluginLoadError: Its light module cannot be imported.
+    """
+    with contextlib.redirect_stdout(sys.stderr):
+        plugin = ref.load()
+        runs = status_lines(plugin)
+    return {
+        "kind": ref.kind,
+        "name": ref.name,
+        "summary": plugin.summary,
+        "distribution": ref.distribution,
+        "version": ref.version,
+        "target": ref.target,
+        "implementation": _implementation(plugin),
+        "homepage": _homepage(ref.distribution),
+        "provides": list(plugin.provides),
+        "needs": {kind: list(names) for kind, names in plugin.needs.items()},
+        "defaults": dict(plugin.defaults),
+        "recommends": dict(plugin.recommends),
+        "status": runs,
+        "options": option_rows(plugin.options),
+        "settings": dict(load_preset(ref)) if ref.kind == "preset" else None,
+    }
+
+
+def status_lines(plugin: Plugin) -> dict[str, str]:
+    """Return what a plugin says about how it runs here; never raises."""
+    from balenas_core.plugins.hooks import LOAD_ERRORS
+
+    try:
+        return plugin.load_status()
+    except LOAD_ERRORS as error:
+        return {"": f"its status is unknown: {type(error).__name__}: {error}"}
+
+
+def _implementation(plugin: Plugin) -> str:
+    if isinstance(plugin.implementation, str):
+        return plugin.implementation
+    return type(plugin.implementation).__name__
+
+
+def _homepage(distribution: str) -> str | None:
+    try:
+        found = metadata.metadata(distribution)
+    except metadata.PackageNotFoundError:
+        return None
+    urls: dict[str, str] = {}
+    for line in found.get_all("Project-URL") or ():
+        key, _, url = line.partition(",")
+        urls[key.strip().lower()] = url.strip()
+    # The keys are free text; these are the usual ones.
+    keys = ("homepage", "home", "documentation", "repository", "source")
+    home = [urls[key] for key in keys if urls.get(key)]
+    return (home or found.get_all("Home-page") or [None])[0]
+
+
+def render(facts: dict[str, Any]) -> RenderableType:
+    """Return the facts as text for a terminal."""
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table.grid(padding=(0, 2))
+    for key, value in _lines(facts):
+        grid.add_row(Text(key, style="dim"), Text(value))
+    parts: list[RenderableType] = [
+        Text.assemble((f"{facts['kind']} {facts['name']}", "bold"), f": {facts['summary']}"),
+        grid,
+    ]
+    if facts["settings"]:
+        import yaml
+
+        parts += [Text(), Text(yaml.safe_dump(facts["settings"], sort_keys=False).rstrip())]
+    if facts["options"]:
+        from balenas_cli.shell.console import table
+
+        options = table("option", "type", "default", "description")
+        for row in facts["options"]:
+            default = "(required)" if row["required"] else row["default"]
+            options.add_row(
+                *(Text(str(x)) for x in (row["name"], row["type"], default, row["description"]))
+            )
+        parts += [Text(), options]
+    return Group(*parts)
+
+
+def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    lines = [
+        ("distribution", f"{facts['distribution']} {facts['version']}"),
+        ("implementation", facts["implementation"]),
+        ("homepage", facts["homepage"] or ""),
+        ("provides", ", ".join(facts["provides"])),
+        ("needs", "; ".join(f"{k} with {', '.join(v)}" for k, v in facts["needs"].items())),
+        ("by default with", ", ".join(f"{k} {v}" for k, v in facts["defaults"].items())),
+        ("recommends", ", ".join(f"{k} {v}" for k, v in facts["recommends"].items())),
+        *((f"status {key}".strip(), value) for key, value in facts["status"].items()),
+    ]
+    return [(key, value) for key, value in lines if value]

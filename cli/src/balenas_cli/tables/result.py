@@ -1,0 +1,131 @@
+"""What a search shows when it is done, on stdout."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from balenas_cli.shell.console import print_text, show, table
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from balenas_core.interfaces.result import SearchResult
+
+_CANDIDATES = 10
+
+
+def print_report(result: SearchResult) -> None:
+    """Print the cells, the architecture, candidates, accuracies and timings."""
+    from rich.panel import Panel
+    from rich.text import Text
+
+    cells = "\n\n".join(cell.to_text() for cell in result.architecture.cells())
+    show(Panel.fit(Text(cells, no_wrap=True), title="chosen architecture", padding=(1, 2)))
+    # The terminal itself wraps a long line, so that it can be copied in one piece.
+    print_text(f"{result.architecture}\n\n")
+    for listing in (_stages(result), _candidates(result), _benchmark(result)):
+        if listing is not None:
+            show(listing)
+            print_text("")
+    show(_facts(result))
+
+
+def _candidates(result: SearchResult) -> RenderableType | None:
+    from rich.text import Text
+
+    candidates = result.selection.candidates
+    if len(candidates) == 1:
+        return None
+    proxies = list(candidates[0].scores)  # the best has the scores of every stage
+    costs = list(candidates[0].costs)
+    shown = min(_CANDIDATES, len(candidates))
+    listing = table(
+        "rank",
+        *proxies,
+        *costs,
+        "draws",
+        "",
+        title=f"candidates, best {shown} of {len(candidates)}",
+        right=("rank", "draws", *proxies, *costs),
+    )
+    # One line each: what does not fit on the terminal is cut, a pipe gets all of it.
+    listing.add_column("architecture")
+    for candidate in candidates[:shown]:
+        listing.add_row(
+            str(candidate.rank),
+            *(_number(candidate.scores.get(name)) for name in proxies),
+            *(_number(candidate.costs.get(name)) for name in costs),
+            str(candidate.draws),
+            "argmax" if candidate.is_argmax else "",
+            Text(str(candidate.architecture), no_wrap=True, overflow="ellipsis"),
+            style="bold" if candidate.rank == 1 else None,
+        )
+    return listing
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.6g}"
+
+
+def _stages(result: SearchResult) -> RenderableType | None:
+    if not result.selection.stages:
+        return None
+    counts = ("candidates", "survivors", "epochs", "seconds")
+    listing = table("stage", *counts, title="selection", right=counts)
+    for stage in result.selection.stages:
+        listing.add_row(
+            stage.name,
+            str(stage.candidates),
+            str(len(stage.survivors)),
+            str(stage.epochs),
+            f"{stage.seconds:.1f}",
+        )
+    return listing
+
+
+def _benchmark(result: SearchResult) -> RenderableType | None:
+    if not result.benchmark:
+        return None
+    listing = table(
+        "data set",
+        "metric",
+        "value",
+        "best",
+        "regret",
+        "rank",
+        title="benchmark",
+        right=("value", "best", "regret", "rank"),
+    )
+    for entry in result.benchmark:
+        listing.add_row(
+            entry.dataset,
+            entry.metric,
+            f"{entry.value:.2f}",
+            f"{entry.best:.2f}",
+            f"{entry.regret:.2f}",
+            f"{entry.rank:,} of {entry.total:,}",
+        )
+    return listing
+
+
+def _facts(result: SearchResult) -> RenderableType:
+    from rich.table import Table
+    from rich.text import Text
+
+    facts = {}
+    if result.metrics:
+        facts["supernet"] = (
+            f"{result.metrics[-1]['validation_accuracy']:.2f} % validation accuracy at the mean "
+            "of the distribution"
+        )
+    if result.validation_accuracy is not None:
+        facts["chosen alone"] = (
+            f"{result.validation_accuracy:.2f} % validation accuracy with the weights it inherits"
+        )
+    facts["time"] = ", ".join(f"{phase} {s:.1f} s" for phase, s in result.seconds.items())
+    if result.run is not None:
+        facts["run"] = str(result.run)
+    grid = Table.grid(padding=(0, 2))
+    for key, value in facts.items():
+        grid.add_row(Text(key, style="bold"), Text(value, overflow="fold"))
+    return grid
