@@ -23,7 +23,7 @@ from typing import Any
 
 import torch
 
-from balenas_core.engine._session import Session
+from balenas_core.engine._learning import Learning
 from balenas_core.files import holder
 from balenas_core.runs.directory import RunDirectory
 
@@ -139,17 +139,17 @@ class _Spent:
 
     def watch(self) -> bool:
         """Count from now on, instead of whoever counted before."""
-        save = getattr(Session._save, "original", Session._save)
+        save = getattr(Learning._save, "original", Learning._save)
 
-        def timed(session: Session) -> None:
+        def timed(learning: Learning) -> None:
             start = time.perf_counter()
             try:
-                save(session)
+                save(learning)
             finally:
                 self.seconds += time.perf_counter() - start
 
         timed.original = save  # type: ignore[attr-defined]
-        Session._save = timed  # type: ignore[method-assign]
+        Learning._save = timed  # type: ignore[method-assign]
         return True
 
 

@@ -10,7 +10,8 @@ from typing import Self
 import torch
 
 from balenas_core.config import SearchConfig, to_yaml
-from balenas_core.engine._session import Session
+from balenas_core.engine._choosing import Choosing, look_up
+from balenas_core.engine._learning import Learning
 from balenas_core.engine._trackers import Trackers
 from balenas_core.engine.bilevel import Precision
 from balenas_core.engine.components import DTYPES, build_components
@@ -25,22 +26,16 @@ from balenas_core.interfaces.events import (
     SearchStarted,
 )
 from balenas_core.interfaces.result import SearchResult
+from balenas_core.interfaces.selection import Selector
 from balenas_core.interfaces.space import AnySpace
 from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
 from balenas_core.runs.checkpoints import Checkpoint
-from balenas_core.runs.directory import RESULT, RunDirectory, check_is_free
-from balenas_core.runs.resume import (
-    MAY_DIFFER,
-    SELECTOR,
-    Resume,
-    existing_run,
-    refuse_changes,
-    stored_config,
-    warn_of_other_versions,
-)
+from balenas_core.runs.directory import RESULT, RunDirectory
+from balenas_core.runs.opening import Opening, Todo, open_finished, open_run
+from balenas_core.runs.resume import Resume, refuse_changes, stored_config
 from balenas_core.runs.selections import refuse_another, selection_file, write_selection
 from balenas_core.runs.stored_result import read_result
 
@@ -124,34 +119,30 @@ class Search:
             OutputError: The run directory cannot be written; its last checkpoint is intact.
             SearchInterrupted: A stop was requested.
         """
-        precision = Precision(find_device(self.config.device), DTYPES[self.config.precision])
-        run = existing_run(self.config, resume)
-        if run is None and self.config.output is not None:
-            check_is_free(self.config.output)
+        config = self.config
+        precision = Precision(find_device(config.device), DTYPES[config.precision])
         try:
-            if run is not None and run.read_status().get("status") == "done":
-                self._refuse_changes(run, None, free=MAY_DIFFER)
-                return self._read(run.path, RESULT)
-            return self._run(run, precision)
+            with open_run(config, resume, self._refuse_changes) as opening:
+                if opening.todo is Todo.NOTHING:
+                    assert opening.run is not None, "there is something to read"
+                    return self._read(opening.run.path, RESULT)
+                return self._run(opening, precision)
         finally:
             self._is_stop_requested = False
-            if run is not None:
-                run.release()
 
-    def _run(self, existing: RunDirectory | None, precision: Precision) -> SearchResult:
+    def _run(self, opening: Opening, precision: Precision) -> SearchResult:
         config = self.config
-        checkpoint = None if existing is None else self._checkpoint_of(existing)
-        with self._session(config, precision) as (session, emit):
-            run = existing or _open_run(config, precision)
+        with self._prepared(config, precision) as (learning, selector, emit):
+            run = opening.run or _new_run(config, precision)
             try:
-                if existing is not None:
-                    existing.reopen(to_yaml(config), config.model_dump(mode="json"))
-                    if checkpoint is None:
-                        existing.restore_metrics(0)
-                    else:
-                        session.resume(existing, checkpoint)
-                result = session.run(run)
+                if opening.todo is Todo.GO_ON:
+                    metrics = opening.reopen(to_yaml(config), config.model_dump(mode="json"))
+                    if opening.checkpoint is not None:
+                        learning.resume(opening.checkpoint, metrics)
+                learned = learning.learn(run)
+                result = Choosing(learned, selector, run, emit=emit).choose()
                 if run is not None:
+                    run.write_json(RESULT, result.to_dict())
                     run.write_status("done")
             except BaseException as error:
                 failed = SearchFailed(error)
@@ -189,33 +180,38 @@ class Search:
         config = self.config.model_copy(update={"trackers": ()})
         selector = config.selector.model_dump(mode="json")
         precision = Precision(find_device(config.device), DTYPES[config.precision])
-        run = existing_run(config, "must")
-        assert run is not None
         try:
-            file = selection_file(run.path, config.selector.name, name)
-            if file.exists():
-                self._refuse_changes(run, None, free=MAY_DIFFER | SELECTOR)
-                refuse_another(file, selector)
-            else:
-                checkpoint = self._checkpoint_of(run)
-                with self._session(config, precision) as (session, _):
-                    session.select_from(run, checkpoint)
-                    found = session.choose()
-                write_selection(run, file, {"selector": selector, **found.to_dict()})
-            return self._read(run.path, str(file.relative_to(run.path)))
+            with open_finished(config, self._refuse_changes) as opening:
+                run = opening.run
+                assert run is not None, "what is finished is there"
+                file = selection_file(run.path, config.selector.name, name)
+                if file.exists():
+                    refuse_another(file, selector)
+                else:
+                    found = self._choose_anew(config, precision, run, opening)
+                    write_selection(run, file, {"selector": selector, **found.to_dict()})
+                return self._read(run.path, str(file.relative_to(run.path)))
         finally:
             self._is_stop_requested = False
-            run.release()
+
+    def _choose_anew(
+        self, config: SearchConfig, precision: Precision, run: RunDirectory, opening: Opening
+    ) -> SearchResult:
+        metrics = run.read_metrics(opening.metrics_size)
+        with self._prepared(config, precision) as (learning, selector, emit):
+            if opening.checkpoint is not None:
+                learning.resume(opening.checkpoint, metrics)
+            return Choosing(learning.finished(run), selector, run, emit=emit).choose()
 
     @contextmanager
-    def _session(
+    def _prepared(
         self, config: SearchConfig, precision: Precision
-    ) -> Iterator[tuple[Session, Callable[[Event], None]]]:
-        """Yield a session and what tells everybody of an event."""
+    ) -> Iterator[tuple[Learning, Selector, Callable[[Event], None]]]:
+        """Yield the learning, what chooses after it, and what tells everybody of an event."""
         with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)
             emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
-            session = Session(
+            learning = Learning(
                 config,
                 components,
                 precision,
@@ -223,25 +219,19 @@ class Search:
                 is_stop_requested=lambda: self._is_stop_requested,
             )
             try:
-                yield session, emit
+                # A benchmark that is damaged is better known before the search than after it.
+                look_up(components.space, learning.distribution.argmax(components.space))
+                yield learning, components.selector, emit
             finally:
-                session.close()
+                learning.close()
 
     def _read(self, run: Path, name: str) -> SearchResult:
         section = self.config.space
         space: AnySpace = self._registry.find("space", section.name).build(section.options)
         return read_result(run, parse=space.parse, name=name)
 
-    def _checkpoint_of(self, run: RunDirectory) -> Checkpoint | None:
-        """Return where a run goes on from; None for its beginning."""
-        checkpoint = run.read_checkpoint()
-        self._refuse_changes(run, checkpoint, free=MAY_DIFFER | SELECTOR)
-        run.tidy()
-        warn_of_other_versions(run.read_environment().get("versions", {}))
-        return checkpoint
-
     def _refuse_changes(
-        self, run: RunDirectory, checkpoint: Checkpoint | None, *, free: frozenset[str]
+        self, run: RunDirectory, checkpoint: Checkpoint | None, free: frozenset[str]
     ) -> None:
         stored = (
             stored_config(run.path, self._registry).model_dump(mode="json")
@@ -269,7 +259,7 @@ class _Emitter:
             listener(event)
 
 
-def _open_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
+def _new_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
     if config.output is None:
         return None
     return RunDirectory.create(

@@ -66,10 +66,12 @@ class RunDirectory:
     Args:
         path: A directory made by ``create``.
         keep: Number of checkpoints to keep.
+        kind: What the run is of.
     """
 
-    def __init__(self, path: Path, *, keep: int = 2) -> None:
+    def __init__(self, path: Path, *, keep: int = 2, kind: RunKind = SEARCH) -> None:
         self.path = path
+        self.kind = kind
         self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep)
         self._lock: RunLock | None = None
 
@@ -100,7 +102,7 @@ class RunDirectory:
             OutputError: It cannot be written; nothing is left behind.
         """
         check_is_free(path, kind)
-        run = cls(path, keep=keep)
+        run = cls(path, keep=keep, kind=kind)
         existed = path.is_dir()
         with output_errors(path):
             path.mkdir(parents=True, exist_ok=True)
@@ -175,14 +177,15 @@ class RunDirectory:
         self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
 
     def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
-        """Record that a search goes on, and its configuration where that is another by now.
+        """Record that work goes on, and its configuration where that is another by now.
 
         Raises:
             OutputError: A file cannot be written.
         """
         if self.read_status().get("config") != config:
-            with output_errors(self.path / CONFIG):
-                write_atomically(self.path / CONFIG, lambda file: file.write(config_yaml.encode()))
+            path, text = self.path / self.kind.config, config_yaml.encode()
+            with output_errors(path):
+                write_atomically(path, lambda file: file.write(text))
         self.write_status("running", message=None, config=config)
 
     def record_failure(self, failed: SearchFailed) -> None:
@@ -235,6 +238,23 @@ class RunDirectory:
         """
         append_distribution(self.path / DISTRIBUTION, epoch, decisions, weights)
 
+    def read_metrics(self, size: int) -> list[dict[str, Any]]:
+        """Return the records in the first ``size`` bytes of ``metrics.jsonl``.
+
+        Raises:
+            UsageError: The file was shortened.
+            OutputError: It cannot be read.
+        """
+        path = self.path / METRICS
+        with output_errors(path, verb="read"):
+            data = path.read_bytes() if path.exists() else b""
+        if len(data) < size:
+            raise UsageError(
+                f"{path} has {len(data)} bytes, and had {size} at the last checkpoint: it "
+                f"was changed. Put it back as it was, or start anew in another directory."
+            )
+        return [json.loads(line) for line in data[:size].splitlines()]
+
     def restore_metrics(self, size: int) -> list[dict[str, Any]]:
         """Cut ``metrics.jsonl`` to an earlier size, and return its records.
 
@@ -242,19 +262,13 @@ class RunDirectory:
 
         Raises:
             UsageError: The file was shortened.
-            OutputError: It cannot be written.
+            OutputError: It cannot be read or written.
         """
+        records = self.read_metrics(size)
         path = self.path / METRICS
-        with output_errors(path), path.open("ab+") as file:
-            if file.tell() < size:
-                raise UsageError(
-                    f"{path} has {file.tell()} bytes, and had {size} at the last checkpoint: it "
-                    f"was changed. Put it back as it was, or start anew in another directory."
-                )
+        with output_errors(path), path.open("ab") as file:
             file.truncate(size)
             os.fsync(file.fileno())
-            file.seek(0)
-            records = [json.loads(line) for line in file]
         cut_distribution(self.path / DISTRIBUTION, len(records))
         return records
 

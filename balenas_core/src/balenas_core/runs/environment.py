@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import platform
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
 from balenas_core.plugins.installed import name_of
+
+_log = logging.getLogger(__name__)
 
 
 def versions() -> dict[str, str]:
@@ -31,3 +35,19 @@ def describe(device: str, threads: int) -> dict[str, Any]:
         "threads": threads,
         "versions": versions(),
     }
+
+
+def warn_of_other_versions(stored: Mapping[str, str]) -> None:
+    """Say which packages changed since the run started: the last digits may differ."""
+    now = versions()
+    changed = [
+        f"{name} {was} -> {now.get(name, 'missing')}"
+        for name, was in stored.items()
+        if now.get(name) != was
+    ]
+    if changed:
+        _log.warning(
+            "this run was started with other versions (%s); its result may differ in the last "
+            "digits from an uninterrupted one",
+            ", ".join(changed),
+        )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
 from collections.abc import Collection, Mapping
 from pathlib import Path
@@ -12,7 +11,6 @@ from balenas_core.config import CheckpointConfig, SearchConfig, load_config
 from balenas_core.config.flat import differences
 from balenas_core.errors import ConfigChangedError, UsageError
 from balenas_core.plugins.registry import Registry
-from balenas_core.runs import environment
 from balenas_core.runs.directory import (
     CONFIG,
     SEARCH,
@@ -21,8 +19,6 @@ from balenas_core.runs.directory import (
     check_holds_run,
     holds_run,
 )
-
-_log = logging.getLogger(__name__)
 
 Resume = Literal["never", "allow", "must"]
 """What to do where the output holds a run: refuse it, go on with it, or insist on one."""
@@ -79,7 +75,7 @@ def existing_run(config: Resumable, resume: Resume, kind: RunKind = SEARCH) -> R
                 f"Check the path, or start one with --resume allow."
             )
         return None
-    run = RunDirectory(output, keep=config.checkpoint.keep)
+    run = RunDirectory(output, keep=config.checkpoint.keep, kind=kind)
     run.lock()
     return run
 
@@ -168,19 +164,3 @@ def _follows(key: str, changed: Collection[str], config: SearchConfig) -> bool:
         _is_within(key, [name]) and name not in given and source in changed
         for name, source in _DEFAULT_OF.items()
     )
-
-
-def warn_of_other_versions(stored: Mapping[str, str]) -> None:
-    """Say which packages changed since the run started: the last digits may differ."""
-    now = environment.versions()
-    changed = [
-        f"{name} {was} -> {now.get(name, 'missing')}"
-        for name, was in stored.items()
-        if now.get(name) != was
-    ]
-    if changed:
-        _log.warning(
-            "this run was started with other versions (%s); its result may differ in the last "
-            "digits from an uninterrupted one",
-            ", ".join(changed),
-        )

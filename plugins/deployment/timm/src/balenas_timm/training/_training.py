@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import nullcontext
 from typing import Any
 
 import torch
@@ -18,14 +19,10 @@ from balenas_core.interfaces.space import AnySpace
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
-from balenas_core.runs.directory import RESULT, RunDirectory, check_is_free
-from balenas_core.runs.resume import (
-    Resume,
-    changes_between,
-    existing_run,
-    listed,
-    warn_of_other_versions,
-)
+from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.directory import RESULT, RunDirectory
+from balenas_core.runs.opening import Opening, Todo, open_run
+from balenas_core.runs.resume import Resume, changes_between, listed
 from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._job import TRAINING, TrainingJob
 from balenas_timm.training._processes import Processes, join
@@ -89,21 +86,22 @@ class Training:
         try:
             own = join(job.device)
             with cpu_threads(job.threads), seeded(derive_seed(job.seed, "global")):
-                existing = own.first(lambda: existing_run(job, resume, TRAINING))
-                try:
-                    return self._run(existing, own)
-                finally:
-                    if existing is not None:
-                        existing.release()
+                opening = own.first(
+                    lambda: open_run(job, resume, self._refuse_changes, kind=TRAINING)
+                )
+                with opening or nullcontext():
+                    return self._run(opening, own)
         finally:
             self._is_stop_requested = False
 
-    def _run(self, existing: RunDirectory | None, own: Processes) -> TrainingResult:
+    def _run(self, opening: Opening | None, own: Processes) -> TrainingResult:
+        """Train; only the first process has an opening."""
         job = self.job
-        done = own.share(own.first(lambda: _result_of(existing, job, self._registry)))
+        done = own.share(own.first(lambda: _result_of(opening)))
         if done is not None:
             return done
-        state = own.share(own.first(lambda: _state_of(existing, job, self._registry)))
+        checkpoint = None if opening is None else opening.checkpoint
+        state = own.share(None if checkpoint is None else checkpoint.state)
         space: AnySpace = self._build("space", job.space)
         # What the first process downloads, the others find.
         dataset: ImageDataset = own.first(lambda: self._build("dataset", job.data)) or self._build(
@@ -119,10 +117,10 @@ class Training:
             emit=self._emit if own.is_first else _ignore,
             is_stop_requested=lambda: self._is_stop_requested,
         )
-        run = existing
+        run = None if opening is None else opening.run
         try:
             # Every process must come by here: the others wait for the first.
-            run = own.first(lambda: _opened(existing, state) or _new_run(job, own))
+            run = own.first(lambda: _opened(opening, job, own))
             if state is not None:
                 session.resume(state)
             result = session.run(run)
@@ -137,6 +135,22 @@ class Training:
             session.close()
             if run is not None:
                 run.release()
+
+    def _refuse_changes(
+        self, run: RunDirectory, checkpoint: Checkpoint | None, free: frozenset[str]
+    ) -> None:
+        del checkpoint
+        path = run.path / TRAINING.config
+        stored = load_settings(TrainingJob, path, registry=self._registry)
+        changes = changes_between(
+            stored.model_dump(mode="json"), self.job.model_dump(mode="json"), free
+        )
+        if changes:
+            raise ConfigChangedError(
+                f"training {run.path} was started with other settings:\n"
+                f"{listed(changes, 'training')}\ngo on without these changes, or train in another "
+                f"directory, with --output."
+            )
 
     def _build(self, kind: str, section: Any) -> Any:
         return self._registry.find(kind, section.name).build(section.options)
@@ -168,12 +182,14 @@ def _ignore(event: Event) -> None:
     del event
 
 
-def _opened(run: RunDirectory | None, state: dict[str, Any] | None) -> RunDirectory | None:
-    """Make a directory that is there ready to go on from a state."""
-    if run is not None:
-        run.write_status("running", message=None)
-        run.restore_metrics(0 if state is None else state["place"]["metrics_size"])
-    return run
+def _opened(opening: Opening | None, job: TrainingJob, own: Processes) -> RunDirectory | None:
+    """Return the directory to write to: the one that is there, or a new one."""
+    assert opening is not None, "the first process has opened it"
+    if opening.todo is Todo.BEGIN:
+        return _new_run(job, own)
+    settings = job.model_dump(mode="json")
+    opening.reopen(dump_yaml(settings), settings)
+    return opening.run
 
 
 def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
@@ -191,13 +207,12 @@ def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
     )
 
 
-def _result_of(
-    run: RunDirectory | None, job: TrainingJob, registry: Registry
-) -> TrainingResult | None:
+def _result_of(opening: Opening | None) -> TrainingResult | None:
     """Return the result of a training that is done; None of one that is not."""
-    if run is None or run.read_status().get("status") != "done":
+    if opening is None or opening.todo is not Todo.NOTHING:
         return None
-    _refuse_changes(run, job, registry)
+    run = opening.run
+    assert run is not None, "there is something to read"
     path = run.path / RESULT
     try:
         with output_errors(path, verb="read"):
@@ -208,28 +223,3 @@ def _result_of(
             f"{path} is damaged ({type(error).__name__}: {error}). Remove it and status.json; "
             f"'{TRAINING.resume} {run.path}' then makes it anew."
         ) from error
-
-
-def _state_of(
-    run: RunDirectory | None, job: TrainingJob, registry: Registry
-) -> dict[str, Any] | None:
-    """Return the state to go on from; None for the beginning."""
-    if run is None:
-        if job.output is not None:
-            check_is_free(job.output, TRAINING)
-        return None
-    checkpoint = run.read_checkpoint()
-    _refuse_changes(run, job, registry)
-    run.tidy()
-    warn_of_other_versions(run.read_environment().get("versions", {}))
-    return None if checkpoint is None else checkpoint.state
-
-
-def _refuse_changes(run: RunDirectory, job: TrainingJob, registry: Registry) -> None:
-    stored = load_settings(TrainingJob, run.path / TRAINING.config, registry=registry)
-    changes = changes_between(stored.model_dump(mode="json"), job.model_dump(mode="json"))
-    if changes:
-        raise ConfigChangedError(
-            f"training {run.path} was started with other settings:\n{listed(changes, 'training')}\n"
-            f"go on without these changes, or train in another directory, with --output."
-        )

@@ -1,55 +1,37 @@
-"""One search while it runs."""
+"""The learning of one search, while it runs."""
 
 from __future__ import annotations
 
-import itertools
 import logging
 import shlex
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
-from functools import partial
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import torch
-from torch import nn
-from torch.optim.swa_utils import update_bn
 
 from balenas_core.config import CurvatureConfig, SearchConfig
-from balenas_core.data import BatchLoader, split
-from balenas_core.engine.bilevel import BilevelLoop, Precision, accuracy
+from balenas_core.engine._batches import SearchBatches
+from balenas_core.engine._learned import Learned
+from balenas_core.engine._measuring import Measuring
+from balenas_core.engine.bilevel import BilevelLoop, Precision
 from balenas_core.engine.cells import compile_cells
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.components import Components
 from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
 from balenas_core.engine.place import Place, global_generators, restore_global_generators
 from balenas_core.errors import DivergenceError, UsageError
-from balenas_core.interfaces.architecture import Architecture
-from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.distribution import ArchitectureDistribution
-from balenas_core.interfaces.events import (
-    ArchitectureSelected,
-    EpochEnded,
-    Event,
-    SearchStarted,
-    SelectionProgress,
-    StepEnded,
-)
-from balenas_core.interfaces.proxy import Batch
-from balenas_core.interfaces.result import SearchResult
-from balenas_core.interfaces.selection import Selection, SelectionContext
+from balenas_core.interfaces.events import EpochEnded, Event, SearchStarted, StepEnded
 from balenas_core.interfaces.space import Supernet
 from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.runs.checkpoints import Checkpoint
-from balenas_core.runs.directory import RESULT, RunDirectory
-from balenas_core.runs.score_log import ScoreLog
+from balenas_core.runs.directory import RunDirectory
 
 _log = logging.getLogger(__name__)
 
-_RECALIBRATION_BATCHES = 20
 
-
-class Session:
-    """One search while it runs: its data, its bilevel loop, and the way from epoch to result.
+class Learning:
+    """Learns a distribution over architectures, epoch by epoch, and hands on what it learned.
 
     Args:
         config: What to search.
@@ -59,7 +41,6 @@ class Session:
         is_stop_requested: Whether to stop at the next point from which one can go on.
 
     Raises:
-        DataError: The benchmark of the space is damaged.
         UsageError: No architecture keeps ``modifiers.limits``.
     """
 
@@ -74,32 +55,9 @@ class Session:
     ) -> None:
         self._config = config
         self._components = components
-        self._precision = precision
-        training = config.training
-        parts = split(
-            components.dataset,
-            training.validation_fraction,
-            seed=derive_seed(config.seed, "split"),
-            batch_size=training.batch_size,
-        )
-        # As in the DARTS code, architecture steps see augmented images; accuracy is without.
-        augmented = replace(parts.validation, transform=components.dataset.augment)
-        self._train, self._validation, self._evaluation = (
-            BatchLoader(
-                part,
-                batch_size=training.batch_size,
-                seed=derive_seed(config.seed, name),
-                workers=training.workers,
-                shuffle=shuffle,
-                drop_last=shuffle,
-            )
-            for part, name, shuffle in (
-                (parts.train, "train", True),
-                (augmented, "validation", True),
-                (parts.validation, "evaluation", False),
-            )
-        )
-        optimizer = components.make_optimizer(len(parts.validation))
+        self._batches = batches = SearchBatches.of(components.dataset, config)
+        self._measuring = Measuring(batches, precision, self._stop_if_asked)
+        optimizer = components.make_optimizer(batches.validation_images)
         with seeded(derive_seed(config.seed, "supernet")):
             supernet = components.space.supernet(components.task)
         self._supernet = supernet.to(precision.device, precision.storage)
@@ -109,40 +67,34 @@ class Session:
             self._supernet,
             components.distribution,
             optimizer,
-            training=training,
+            training=config.training,
             precision=precision,
             generator=generator(config.seed, "weights"),
             perturbation=config.modifiers.perturbation,
         )
         early_stopping = config.modifiers.early_stopping
         self._early_stopping = EarlyStopping(early_stopping) if early_stopping else None
-        self._chooser = _limited(components, config.modifiers.limits)
-        # A benchmark that is damaged is better known before the search than after it.
-        self._look_up(self._chooser.argmax(components.space))
-        self._epochs = training.epochs if optimizer.uses_supernet else 0
+        self.distribution = _limited(components, config.modifiers.limits)
+        self._epochs = config.training.epochs if optimizer.uses_supernet else 0
         self._place = Place()
         self._clock = Clock()
-        self._metrics: list[dict[str, Any]] = []
+        self._metrics: list[Mapping[str, Any]] = []
         self._run: RunDirectory | None = None
         self._emit = emit
         self._is_stop_requested = is_stop_requested
         self._checkpoint = "start"
         self._saved: tuple[int, int] | None = None
 
-    @property
-    def epochs(self) -> int:
-        """Epochs that the search makes at most."""
-        return self._epochs
-
-    def resume(self, run: RunDirectory, checkpoint: Checkpoint) -> None:
+    def resume(self, checkpoint: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
         """Go back to the state of a checkpoint.
 
-        Raises:
-            UsageError: ``metrics.jsonl`` was changed.
+        Args:
+            checkpoint: The state.
+            metrics: The record of its whole epochs.
         """
         state = checkpoint.state
         self._place = Place.from_state(state["place"])
-        self._metrics = run.restore_metrics(self._place.metrics_size)
+        self._metrics = list(metrics)
         self._clock.add(state["seconds"])
         if self._early_stopping is not None:
             self._early_stopping.load_state_dict(state["early_stopping"])
@@ -151,82 +103,74 @@ class Session:
         self._checkpoint = checkpoint.checksum
         self._saved = (self._place.epochs_done, self._place.steps_done)
 
-    def run(self, run: RunDirectory | None) -> SearchResult:
-        """Make the epochs that are left and select.
+    def learn(self, run: RunDirectory | None) -> Learned:
+        """Make the epochs that are left.
+
+        Args:
+            run: Where metrics and checkpoints are written; None to write nothing.
 
         Raises:
+            DivergenceError: A loss became non-finite.
             SearchInterrupted: A stop was requested; the checkpoint is of this moment.
         """
         self._run = run
-        place, clock = self._place, self._clock
+        place = self._place
         self._emit(
             SearchStarted(
                 self._config,
                 run.path if run else None,
                 self._epochs,
-                self._train.steps_per_epoch,
+                self._batches.train.steps_per_epoch,
                 place.epochs_done,
                 place.steps_done,
             )
         )
-        with clock.phase("search"):
+        with self._clock.phase("search"):
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
-        result = self.choose()
-        if run is not None:
-            run.write_json(RESULT, result.to_dict())
-        return result
+        return self._learned()
 
-    def select_from(self, run: RunDirectory, checkpoint: Checkpoint | None) -> None:
-        """Go to the end of a finished search, to choose from it.
+    def finished(self, run: RunDirectory) -> Learned:
+        """Return what a finished search has learned, without writing anything.
+
+        Args:
+            run: Its directory.
 
         Raises:
             UsageError: The search is not finished, or its last checkpoint was removed.
         """
-        self._run = run
-        if checkpoint is not None:
-            self.resume(run, checkpoint)
         if self._place.epochs_done >= self._epochs or self._has_stopped_early():
-            return
+            return self._learned()
         if run.read_status().get("status") == "done":
             raise UsageError(
                 f"the last checkpoint of {run.path} was removed or is damaged, and with it what "
                 f"the search has learned; search again to choose by another selector."
             )
+        command = ["balenas", "resume", str(run.path), "--selector", self._config.selector.name]
         raise UsageError(
             f"the search of {run.path} is not finished: {self._place.epochs_done} of "
             f"{self._epochs} epochs. Finish it first, with this selector if you like:\n"
-            f"  {shlex.join(self._resume_command(run))}"
-        )
-
-    def _resume_command(self, run: RunDirectory) -> list[str]:
-        selector = self._config.selector.name
-        return ["balenas", "resume", str(run.path), "--selector", selector]
-
-    def choose(self) -> SearchResult:
-        """Select from what was learned, and measure the choice.
-
-        Raises:
-            SearchInterrupted: A stop was requested.
-        """
-        clock, run = self._clock, self._run
-        with clock.phase("selection"):
-            selection = self._select()
-        chosen = selection.chosen.architecture
-        self._emit(ArchitectureSelected(selection))
-        return SearchResult(
-            selection=selection,
-            validation_accuracy=self._inherited_accuracy(chosen) if self._epochs else None,
-            benchmark=self._look_up(chosen),
-            metrics=tuple(self._metrics),
-            seconds={phase: clock.seconds(phase) for phase in ("search", "selection")},
-            run=run.path if run else None,
+            f"  {shlex.join(command)}"
         )
 
     def close(self) -> None:
         """End the processes that load images."""
-        for loader in (self._train, self._validation, self._evaluation):
-            loader.close()
+        self._batches.close()
+
+    def _learned(self) -> Learned:
+        return Learned(
+            space=self._components.space,
+            task=self._components.task,
+            distribution=self.distribution,
+            supernet=self._supernet,
+            is_supernet_trained=self._epochs > 0,
+            measuring=self._measuring,
+            seed=self._config.seed,
+            metrics=tuple(self._metrics),
+            seconds=self._clock.seconds("search"),
+            state=self._checkpoint,
+            stop_if_asked=self._stop_if_asked,
+        )
 
     def _has_stopped_early(self) -> bool:
         stopping = self._early_stopping
@@ -255,7 +199,7 @@ class Session:
                 **self._components.distribution.statistics(),
                 **self._loop.optimizer.statistics(),
                 **self._curvature(epoch),
-                "architecture": str(self._chooser.argmax(self._components.space)),
+                "architecture": str(self.distribution.argmax(self._components.space)),
             }
             self._loop.end_epoch()
         record["seconds"] = clock.seconds("epoch")
@@ -265,6 +209,11 @@ class Session:
         self._save()
         self._emit(EpochEnded(epoch, record))
         self._stop_if_asked()
+
+    def _supernet_accuracy(self) -> float:
+        with torch.no_grad():
+            weights = self._components.distribution.mean_weights()
+        return self._measuring.supernet_accuracy(self._supernet, weights)
 
     def _write(self, epoch: int, record: Mapping[str, Any]) -> int:
         """Write what is known of an epoch, and return the size of the metrics."""
@@ -277,12 +226,12 @@ class Session:
         return self._run.append_metrics(record)
 
     def _run_steps(self, epoch: int) -> None:
-        place, steps = self._place, self._train.steps_per_epoch
+        place, steps = self._place, self._batches.train.steps_per_epoch
         every = self._config.checkpoint.every_steps
         is_warm_up = epoch < self._config.training.warmup_epochs
-        validation_batches = self._validation.endless(epoch * steps + place.steps_done)
+        validation_batches = self._batches.validation.endless(epoch * steps + place.steps_done)
         for step, batch in enumerate(
-            self._train.iterate(epoch, place.steps_done), start=place.steps_done
+            self._batches.train.iterate(epoch, place.steps_done), start=place.steps_done
         ):
             validation_loss = None
             try:
@@ -308,7 +257,7 @@ class Session:
         if config is None:
             return {}
         found = self._loop.curvature(
-            next(self._evaluation.iterate(0)),
+            self._measuring.first_batch(),
             config,
             generator(self._config.seed, "curvature", epoch),
         )
@@ -357,89 +306,6 @@ class Session:
         if self._is_stop_requested():
             self._save()
             raise self._place.interruption()
-
-    def _select(self) -> Selection:
-        components = self._components
-        batch = next(self._evaluation.iterate(0))
-        context = SelectionContext(
-            space=components.space,
-            task=components.task,
-            distribution=self._chooser,
-            supernet=self._supernet,
-            batch=self._precision.move(batch),
-            evaluate=self._recalibrated_accuracy,
-            generator=generator(self._config.seed, "selection"),
-            seed=derive_seed(self._config.seed, "candidates"),
-            device=self._precision.device,
-            report=self._report,
-            training_batches=lambda epoch: self._moved(self._train.iterate(epoch)),
-            validation_batches=lambda: self._moved(self._evaluation.iterate(0)),
-            is_supernet_trained=self._epochs > 0,
-        )
-        scores = None if self._run is None else self._run.open_scores(self._checkpoint)
-        if scores is not None:
-            seconds = partial(self._selection_seconds, scores)
-            context = replace(context, remember=scores.remember, seconds=seconds)
-        selection = components.selector.select(context)
-        if scores is not None:
-            self._clock.add({"selection": scores.reused_seconds})
-        return selection
-
-    def _selection_seconds(self, scores: ScoreLog) -> float:
-        return self._clock.seconds("selection") + scores.reused_seconds
-
-    def _report(self, done: int, total: int) -> None:
-        self._emit(SelectionProgress(done, total))
-        self._stop_if_asked()
-
-    def _supernet_accuracy(self) -> float:
-        with torch.no_grad():
-            weights = self._components.distribution.mean_weights()
-        return self._accuracy(_AtWeights(self._supernet, weights))
-
-    def _inherited_accuracy(self, architecture: Architecture) -> float:
-        network = self._components.space.inherit(self._supernet, architecture)
-        return self._recalibrated_accuracy(network)
-
-    def _recalibrated_accuracy(self, network: nn.Module) -> float:
-        # The supernet's running statistics are those of the mixture; one architecture alone has
-        # others, and without its own an inherited network guesses.
-        batches = itertools.islice(self._train.iterate(0), _RECALIBRATION_BATCHES)
-        images = (self._precision.move(batch).images for batch in batches)
-        update_bn(images, network)
-        return self._accuracy(network)
-
-    def _accuracy(self, network: nn.Module) -> float:
-        return accuracy(network, self._interruptible(self._evaluation.iterate(0)), self._precision)
-
-    def _moved(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        return map(self._precision.move, self._interruptible(batches))
-
-    def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
-        for batch in batches:
-            self._stop_if_asked()
-            yield batch
-
-    def _look_up(self, architecture: Architecture) -> tuple[BenchmarkEntry, ...]:
-        benchmark = self._components.space.benchmark()
-        if benchmark is None:
-            return ()
-        entries: tuple[BenchmarkEntry, ...] = benchmark.entries(architecture)
-        return entries
-
-
-class _AtWeights(nn.Module):
-    """A supernet at fixed architecture weights, as an ordinary network."""
-
-    def __init__(self, supernet: nn.Module, weights: Any) -> None:
-        super().__init__()
-        self._supernet = supernet
-        self._weights = weights
-
-    def forward(self, x: torch.Tensor) -> torch.Tensor:
-        logits = self._supernet(x, self._weights)
-        assert isinstance(logits, torch.Tensor)
-        return logits
 
 
 def _set_up_cells(supernet: Supernet, config: SearchConfig, device: torch.device) -> None:

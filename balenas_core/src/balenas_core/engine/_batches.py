@@ -1,0 +1,65 @@
+"""The batches of one search."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from balenas_core.config import SearchConfig
+from balenas_core.data import BatchLoader, split
+from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.random import derive_seed
+
+
+@dataclass(frozen=True, slots=True)
+class SearchBatches:
+    """Batches of the training half and of the validation half.
+
+    Args:
+        train: Augmented images that train the weights.
+        validation: Augmented images that train the architecture, as in the DARTS code.
+        evaluation: The images of ``validation`` in order and without augmentation, which
+            measure accuracy.
+        validation_images: Number of images of the validation half.
+    """
+
+    train: BatchLoader
+    validation: BatchLoader
+    evaluation: BatchLoader
+    validation_images: int
+
+    @classmethod
+    def of(cls, dataset: ImageDataset, config: SearchConfig) -> SearchBatches:
+        """Split a dataset as a configuration says.
+
+        Raises:
+            DataError: The images do not suffice.
+        """
+        training = config.training
+        parts = split(
+            dataset,
+            training.validation_fraction,
+            seed=derive_seed(config.seed, "split"),
+            batch_size=training.batch_size,
+        )
+        augmented = replace(parts.validation, transform=dataset.augment)
+        train, validation, evaluation = (
+            BatchLoader(
+                part,
+                batch_size=training.batch_size,
+                seed=derive_seed(config.seed, name),
+                workers=training.workers,
+                shuffle=shuffle,
+                drop_last=shuffle,
+            )
+            for part, name, shuffle in (
+                (parts.train, "train", True),
+                (augmented, "validation", True),
+                (parts.validation, "evaluation", False),
+            )
+        )
+        return cls(train, validation, evaluation, len(parts.validation))
+
+    def close(self) -> None:
+        """End the processes that load images."""
+        for loader in (self.train, self.validation, self.evaluation):
+            loader.close()

@@ -1,0 +1,87 @@
+"""Accuracies on the validation half."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import nn
+from torch.optim.swa_utils import update_bn
+
+from balenas_core.engine._batches import SearchBatches
+from balenas_core.engine.bilevel import Precision, accuracy
+from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.space import Supernet, Weights
+
+_RECALIBRATION_BATCHES = 20
+
+
+class Measuring:
+    """Measures networks on the images of a search.
+
+    Args:
+        batches: The images.
+        precision: Device and type.
+        stop_if_asked: Called between batches; raises where the search is to stop.
+    """
+
+    def __init__(
+        self, batches: SearchBatches, precision: Precision, stop_if_asked: Callable[[], None]
+    ) -> None:
+        self.precision = precision
+        self._batches = batches
+        self._stop_if_asked = stop_if_asked
+
+    def accuracy(self, network: nn.Module) -> float:
+        """Return the accuracy of a network in percent."""
+        batches = self._interruptible(self._batches.evaluation.iterate(0))
+        return accuracy(network, batches, self.precision)
+
+    def supernet_accuracy(self, supernet: Supernet, weights: Weights) -> float:
+        """Return the accuracy of a supernet at architecture weights, in percent."""
+        return self.accuracy(_AtWeights(supernet, weights))
+
+    def recalibrated_accuracy(self, network: nn.Module) -> float:
+        """Return the accuracy of a network after its normalisation has seen training batches.
+
+        The supernet's running statistics are those of the mixture; one architecture alone has
+        others, and without its own an inherited network guesses.
+        """
+        batches = itertools.islice(self._batches.train.iterate(0), _RECALIBRATION_BATCHES)
+        update_bn((self.precision.move(batch).images for batch in batches), network)
+        return self.accuracy(network)
+
+    def first_batch(self) -> Batch:
+        """Return the first batch of the validation half, where it was loaded."""
+        return next(self._batches.evaluation.iterate(0))
+
+    def training_batches(self, epoch: int) -> Iterator[Batch]:
+        """Yield the batches of the training half in an epoch, on the device."""
+        return self._moved(self._batches.train.iterate(epoch))
+
+    def validation_batches(self) -> Iterator[Batch]:
+        """Yield the batches of the validation half, on the device."""
+        return self._moved(self._batches.evaluation.iterate(0))
+
+    def _moved(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        return map(self.precision.move, self._interruptible(batches))
+
+    def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            self._stop_if_asked()
+            yield batch
+
+
+class _AtWeights(nn.Module):
+    """A supernet at fixed architecture weights, as an ordinary network."""
+
+    def __init__(self, supernet: nn.Module, weights: Weights) -> None:
+        super().__init__()
+        self._supernet = supernet
+        self._weights = weights
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        logits = self._supernet(x, self._weights)
+        assert isinstance(logits, torch.Tensor)
+        return logits

@@ -1,0 +1,129 @@
+"""What is to be done for a configuration at its place: begin, go on, or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from types import TracebackType
+from typing import Any, Self
+
+from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.directory import SEARCH, RunDirectory, RunKind, check_is_free
+from balenas_core.runs.environment import warn_of_other_versions
+from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, Resumable, Resume, existing_run
+
+Refuse = Callable[[RunDirectory, Checkpoint | None, frozenset[str]], None]
+"""Raises ConfigChangedError where more than the named keys differs from what the run is of."""
+
+
+class Todo(Enum):
+    """What is to be done."""
+
+    BEGIN = "begin"
+    GO_ON = "go on"
+    NOTHING = "nothing"
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """What is to be done at a place, and what it is done with; a context that unlocks the run.
+
+    Args:
+        todo: To begin, to go on, or nothing, because the result is there.
+        run: The directory, locked; None where one is still to be made, or none is written.
+        checkpoint: Where the work goes on from; None for its beginning.
+        may_differ: Keys of the configuration that may be others than the run's.
+    """
+
+    todo: Todo
+    run: RunDirectory | None
+    checkpoint: Checkpoint | None
+    may_differ: frozenset[str]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self.run is not None:
+            self.run.release()
+
+    @property
+    def metrics_size(self) -> int:
+        """Bytes of the metrics that belong to the checkpoint."""
+        return 0 if self.checkpoint is None else self.checkpoint.state["place"]["metrics_size"]
+
+    def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Record in the run that work goes on, and return the metrics of its whole epochs.
+
+        What was written after the checkpoint is removed.
+
+        Raises:
+            UsageError: The metrics were shortened.
+            OutputError: A file cannot be written.
+        """
+        assert self.run is not None, "only what is there can be reopened"
+        self.run.tidy()
+        self.run.reopen(config_yaml, config)
+        return self.run.restore_metrics(self.metrics_size)
+
+
+def open_run(
+    config: Resumable, resume: Resume, refuse: Refuse, *, kind: RunKind = SEARCH
+) -> Opening:
+    """Return what is to be done for a configuration at its output. Nothing is written.
+
+    Args:
+        config: What is asked for.
+        resume: What to do where there is a run.
+        refuse: Compares the configuration with the run's.
+        kind: What the run is of.
+
+    Raises:
+        UsageError: ``resume`` needs an output, or a run, and there is none.
+        RunExistsError: A run is to begin where other files are.
+        ConfigChangedError: The run has another configuration.
+        RunLockedError: Another process works in the run.
+        OutputError: The run cannot be read.
+    """
+    run = existing_run(config, resume, kind)
+    if run is None:
+        if config.output is not None:
+            check_is_free(config.output, kind)
+        return Opening(Todo.BEGIN, None, None, frozenset())
+    try:
+        if run.read_status().get("status") == "done":
+            refuse(run, None, MAY_DIFFER)
+            return Opening(Todo.NOTHING, run, None, MAY_DIFFER)
+        return _at_its_checkpoint(run, refuse)
+    except BaseException:
+        run.release()
+        raise
+
+
+def open_finished(config: Resumable, refuse: Refuse) -> Opening:
+    """Return the run at an output with its last state, to choose from it anew.
+
+    Raises:
+        As ``open_run``.
+    """
+    run = existing_run(config, "must")
+    assert run is not None, "it must be there"
+    try:
+        return _at_its_checkpoint(run, refuse)
+    except BaseException:
+        run.release()
+        raise
+
+
+def _at_its_checkpoint(run: RunDirectory, refuse: Refuse) -> Opening:
+    free = MAY_DIFFER | SELECTOR
+    checkpoint = run.read_checkpoint()
+    refuse(run, checkpoint, free)
+    warn_of_other_versions(run.read_environment().get("versions", {}))
+    return Opening(Todo.GO_ON, run, checkpoint, free)
