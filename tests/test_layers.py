@@ -1,5 +1,6 @@
 """What may know what: the engine names no plugin, and cheap commands import little."""
 
+import ast
 import re
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 CORE = Path(__file__).parents[1] / "balenas_core" / "src"
+MAP = Path(__file__).parents[1] / "docs" / "architecture.md"
 CLI = Path(__file__).parents[1] / "cli" / "src"
 PLUGIN_PACKAGES = re.compile(r"balenas_(space|optimizer|proxy)_\w+")
 
@@ -40,3 +42,21 @@ def test_public_names_of_the_core_resolve():
     import balenas_core
 
     assert all(getattr(balenas_core, name) is not None for name in balenas_core.__all__)
+
+
+ROOMS = sorted(path.parent.name for path in CORE.glob("balenas_core/*/__init__.py"))
+
+
+@pytest.mark.parametrize("room", ROOMS)
+def test_a_room_says_what_lives_there_and_the_map_shows_it(room):
+    docstring = ast.get_docstring(
+        ast.parse((CORE / "balenas_core" / room / "__init__.py").read_text())
+    )
+    assert docstring is not None
+    assert docstring.count(".") >= 2, "a sentence on what lives there, and one on what does not"
+    assert re.search(rf"\b{room}\b", MAP.read_text())
+
+
+def test_nothing_lies_outside_of_the_rooms():
+    flat = {path.name for path in (CORE / "balenas_core").glob("*.py")}
+    assert flat == {"__init__.py", "errors.py", "random.py"}
