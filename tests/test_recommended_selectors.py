@@ -20,6 +20,7 @@ def config(name, **changes):
         optimizer={"name": "random"},
         selector={"name": "auto", "draws": 3},
         data="digits",
+        check_epochs=0,
         **changes,
     )
 

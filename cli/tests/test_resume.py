@@ -12,6 +12,7 @@ import pytest
 
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
+    "--check-epochs", "0",
     "--epochs", "2", "--batch-size", "256", "--draws", "16",
 )  # fmt: skip
 LONG = (*TOY, "--epochs", "30", "--set", "optimizer.seconds=0.01", "--threads", "1")

@@ -20,6 +20,7 @@ from balenas_core.plugins.registry import default_registry
 
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
+    "--check-epochs", "1",
     "--epochs", "2", "--batch-size", "256", "--draws", "16",
 )  # fmt: skip
 
@@ -45,8 +46,11 @@ def test_a_search_shows_what_it_found_and_a_next_command_that_works(toy_balenas,
     rows = lines[lines.index(header) + 1 :][: len(result["candidates"])]
     assert [row.split()[-1] for row in rows] == [c["architecture"] for c in result["candidates"]]
     assert sum("argmax" in row for row in rows) == 1
-    accuracy = f"{result['validation_accuracy']:.2f} %"
-    assert any("validation accuracy" in line and accuracy in line for line in lines)
+    (alone,) = [line for line in lines if line.startswith("chosen alone")]
+    check = result["check"]
+    assert f"{check['accuracy']:.2f} % validation accuracy after 1 epoch" in alone
+    assert alone.endswith(f"a uniform draw {check['control_accuracy']:.2f} %")
+    assert check["control"] != result["architecture"]
     assert any(line.split() == ["run", str(run.relative_to(tmp_path))] for line in lines)
     # Not a terminal: one line per epoch, and what the plugin printed is not among the results.
     assert [line.split("  ")[0] for line in done.stderr.splitlines()] == [

@@ -6,6 +6,7 @@ import pytest
 
 SEARCH = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--data", "digits", "--epochs", "1",
+    "--check-epochs", "0",
     "--batch-size", "256", "--draws", "30", "--quiet",
 )  # fmt: skip
 STAGES = (

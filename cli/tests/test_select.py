@@ -7,6 +7,7 @@ from pathlib import Path
 
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
+    "--check-epochs", "0",
     "--epochs", "2", "--batch-size", "256", "--draws", "16", "--quiet",
 )  # fmt: skip
 

@@ -5,7 +5,18 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-TOY = ("search", "--space", "toy", "--optimizer", "toy_adam", "--epochs", "1", "--quiet")
+TOY = (
+    "search",
+    "--space",
+    "toy",
+    "--optimizer",
+    "toy_adam",
+    "--check-epochs",
+    "0",
+    "--epochs",
+    "1",
+    "--quiet",
+)
 
 
 def test_a_tracker_is_sent_the_events_of_the_search(call):

@@ -17,6 +17,7 @@ ARCH = ("train", "conv-conv", "--space", "toy", "--threads", "1")
 QUICK = ("--epochs", "2", "--batch-size", "256")
 SEARCH = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
+    "--check-epochs", "0",
     "--epochs", "1", "--batch-size", "256", "--draws", "16", "--output", "runs/found", "--quiet",
 )  # fmt: skip
 

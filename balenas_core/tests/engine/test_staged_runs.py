@@ -89,6 +89,7 @@ def search(registry, output, listeners=()):
                 "survivors": [4, 3],
                 "train": {"budget": 9},
             },
+            "check_epochs": 0,
             "output": output,
         },
         context={"registry": registry},

@@ -127,6 +127,7 @@ def make(registry: Registry) -> Any:
                 "early_stopping": {"window": 1, "ratio": 0.001},
             },
             "checkpoint": {"every_steps": 3},
+            "check_epochs": 1,
             "device": "cpu",
         }
         return SearchConfig.model_validate(values | changes, context={"registry": registry})

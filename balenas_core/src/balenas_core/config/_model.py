@@ -258,6 +258,13 @@ class SearchConfig(BaseModel):
     executor: Annotated[PluginSection, section_validator("executor", default=DEFAULT_EXECUTOR)] = (
         Field(default=_FROM_DEFAULT, description="Where independent pieces of work run.")
     )
+    check_epochs: int = Field(
+        default=3,
+        ge=0,
+        strict=True,
+        description="Epochs for which the choice, and one uniform draw beside it, are trained "
+        "alone when the search is done; 0 for none.",
+    )
     seed: Seed = 0
     device: DeviceName = Field(
         default="auto",

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
+from balenas_core.engine._checking import check
 from balenas_core.engine._learned import Learned
 from balenas_core.engine.clock import Clock
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.events import ArchitectureSelected, Event, SelectionProgress
-from balenas_core.interfaces.result import SearchResult
-from balenas_core.interfaces.selection import Selection, SelectionContext, Selector
+from balenas_core.interfaces.result import Check, SearchResult
+from balenas_core.interfaces.selection import SelectionContext, Selector
 from balenas_core.interfaces.space import AnySpace
 from balenas_core.random import derive_seed, generator
 from balenas_core.runs.directory import RunDirectory
@@ -24,6 +26,7 @@ class Choosing:
         learned: Its distribution, its supernet, and what measures networks.
         selector: Ranks candidates.
         run: Where scores are kept, so that none is computed twice; None to keep none.
+        check_epochs: Epochs for which the choice and a uniform draw are trained; 0 for none.
         emit: Called with every event.
     """
 
@@ -33,13 +36,16 @@ class Choosing:
         selector: Selector,
         run: RunDirectory | None,
         *,
+        check_epochs: int,
         emit: Callable[[Event], None],
     ) -> None:
         self._learned = learned
         self._selector = selector
         self._run = run
+        self._check_epochs = check_epochs
         self._emit = emit
         self._clock = Clock()
+        self._scores = None if run is None else run.open_scores(learned.state)
 
     def choose(self) -> SearchResult:
         """Select an architecture, and measure it.
@@ -47,21 +53,32 @@ class Choosing:
         Raises:
             SearchInterrupted: A stop was requested.
         """
-        learned = self._learned
+        learned, context = self._learned, self._context()
         with self._clock.phase("selection"):
-            selection = self._select()
+            selection = self._selector.select(context)
+        self._count_remembered("selection")
         chosen = selection.chosen.architecture
         self._emit(ArchitectureSelected(selection))
+        checked = self._check(chosen, context) if self._check_epochs else None
+        phases = ("selection", "check") if checked is not None else ("selection",)
         return SearchResult(
             selection=selection,
             validation_accuracy=self._inherited_accuracy(chosen),
             benchmark=look_up(learned.space, chosen),
             metrics=tuple(learned.metrics),
-            seconds={"search": learned.seconds, "selection": self._clock.seconds("selection")},
+            seconds={"search": learned.seconds} | {p: self._clock.seconds(p) for p in phases},
             run=self._run.path if self._run else None,
+            check=checked,
         )
 
-    def _select(self) -> Selection:
+    def _check(self, chosen: Architecture, context: SelectionContext) -> Check | None:
+        context = replace(context, report=partial(self._report, phase="check"))
+        with self._clock.phase("check"):
+            checked = check(chosen, self._check_epochs, context, seed=self._learned.seed)
+        self._count_remembered("check")
+        return checked
+
+    def _context(self) -> SelectionContext:
         learned, measuring = self._learned, self._learned.measuring
         context = SelectionContext(
             space=learned.space,
@@ -78,17 +95,19 @@ class Choosing:
             validation_batches=measuring.validation_batches,
             is_supernet_trained=learned.is_supernet_trained,
         )
-        if self._run is None:
-            return self._selector.select(context)
-        scores = self._run.open_scores(learned.state)
+        if self._scores is None:
+            return context
+        return replace(context, remember=self._scores.remember, seconds=self._seconds)
 
-        def seconds() -> float:
-            return self._clock.seconds("selection") + scores.reused_seconds
+    def _seconds(self) -> float:
+        spent = 0.0 if self._scores is None else self._scores.reused_seconds
+        return self._clock.seconds("selection") + spent
 
-        context = replace(context, remember=scores.remember, seconds=seconds)
-        selection = self._selector.select(context)
-        self._clock.add({"selection": scores.reused_seconds})
-        return selection
+    def _count_remembered(self, phase: str) -> None:
+        """Add to a phase what the numbers took that earlier processes have computed for it."""
+        if self._scores is not None:
+            self._clock.add({phase: self._scores.reused_seconds})
+            self._scores.reused_seconds = 0.0
 
     def _inherited_accuracy(self, architecture: Architecture) -> float | None:
         if not self._learned.is_supernet_trained:
@@ -96,8 +115,8 @@ class Choosing:
         network = self._learned.space.inherit(self._learned.supernet, architecture)
         return self._learned.measuring.recalibrated_accuracy(network)
 
-    def _report(self, done: int, total: int) -> None:
-        self._emit(SelectionProgress(done, total))
+    def _report(self, done: int, total: int, phase: str = "selection") -> None:
+        self._emit(SelectionProgress(done, total, phase))
         self._learned.stop_if_asked()
 
 

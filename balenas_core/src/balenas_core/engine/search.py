@@ -11,6 +11,7 @@ import torch
 
 from balenas_core.config import SearchConfig, to_yaml
 from balenas_core.engine._choosing import Choosing, look_up
+from balenas_core.engine._learned import Learned
 from balenas_core.engine._learning import Learning
 from balenas_core.engine._trackers import Trackers
 from balenas_core.engine.bilevel import Precision
@@ -140,7 +141,7 @@ class Search:
                     if opening.checkpoint is not None:
                         learning.resume(opening.checkpoint, metrics)
                 learned = learning.learn(run)
-                result = Choosing(learned, selector, run, emit=emit).choose()
+                result = self._choosing(learned, selector, run, emit).choose()
                 if run is not None:
                     run.write_json(RESULT, result.to_dict())
                     run.write_status("done")
@@ -201,7 +202,18 @@ class Search:
         with self._prepared(config, precision) as (learning, selector, emit):
             if opening.checkpoint is not None:
                 learning.resume(opening.checkpoint, metrics)
-            return Choosing(learning.finished(run), selector, run, emit=emit).choose()
+            learned = learning.finished(run)
+            return self._choosing(learned, selector, run, emit).choose()
+
+    def _choosing(
+        self,
+        learned: Learned,
+        selector: Selector,
+        run: RunDirectory | None,
+        emit: Callable[[Event], None],
+    ) -> Choosing:
+        epochs = self.config.check_epochs
+        return Choosing(learned, selector, run, check_epochs=epochs, emit=emit)
 
     @contextmanager
     def _prepared(

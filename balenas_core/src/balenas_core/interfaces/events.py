@@ -1,7 +1,8 @@
 """What a search tells its listeners, in this order.
 
 ``SearchStarted``, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
-``SelectionProgress``, ``ArchitectureSelected``, ``RunFinished``; or ``SearchFailed`` at any
+``SelectionProgress``, ``ArchitectureSelected``, ``SelectionProgress`` of the check,
+``RunFinished``; or ``SearchFailed`` at any
 point, even before ``SearchStarted`` where a run cannot go on.
 """
 
@@ -59,10 +60,15 @@ class EpochEnded:
 
 @dataclass(frozen=True, slots=True)
 class SelectionProgress:
-    """While candidates are scored."""
+    """While candidates are scored; then while the choice and its control are trained.
+
+    ``phase`` is ``"selection"``, which counts what the selector likes, or ``"check"``, which
+    counts epochs.
+    """
 
     done: int
     total: int
+    phase: str = "selection"
 
 
 @dataclass(frozen=True, slots=True)

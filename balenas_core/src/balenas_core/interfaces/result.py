@@ -13,6 +13,32 @@ from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.selection import Selection
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """The choice after a short training of its own, and a uniform draw after the same.
+
+    Args:
+        epochs: Passes over the training half.
+        accuracy: Of the choice, in percent, on the validation half.
+        control: The uniform draw.
+        control_accuracy: Its accuracy.
+    """
+
+    epochs: int
+    accuracy: float
+    control: Architecture
+    control_accuracy: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        return {
+            "epochs": self.epochs,
+            "accuracy": self.accuracy,
+            "control": str(self.control),
+            "control_accuracy": self.control_accuracy,
+        }
+
+
 @dataclass(frozen=True, slots=True, repr=False)
 class SearchResult:
     """The outcome of a search.
@@ -26,6 +52,8 @@ class SearchResult:
         metrics: The record of every epoch.
         seconds: Wall-clock time by phase.
         run: Directory of the run; None if nothing was written.
+        check: The choice trained alone for a few epochs, beside a uniform draw; None where it
+            was not asked for.
     """
 
     selection: Selection
@@ -34,6 +62,7 @@ class SearchResult:
     metrics: Sequence[Mapping[str, Any]]
     seconds: Mapping[str, float]
     run: Path | None
+    check: Check | None = None
 
     @property
     def architecture(self) -> Architecture:
@@ -52,6 +81,13 @@ class SearchResult:
         facts = [f"{phase} {seconds:.1f} s" for phase, seconds in self.seconds.items()]
         if self.validation_accuracy is not None:
             facts.insert(0, f"inherited validation accuracy {self.validation_accuracy:.2f} %")
+        if self.check is not None:
+            facts.insert(
+                0,
+                f"accuracy after {self.check.epochs} epochs alone "
+                f"{self.check.accuracy:.2f} %, of a uniform draw "
+                f"{self.check.control_accuracy:.2f} %",
+            )
         if self.run is not None:
             facts.append(f"run {self.run}")
         parts = [facts_html(facts), self.selection._repr_html_()]
@@ -70,6 +106,7 @@ class SearchResult:
             "architecture": str(self.architecture),
             "cells": [asdict(cell) for cell in self.architecture.cells()],
             "validation_accuracy": self.validation_accuracy,
+            "check": None if self.check is None else self.check.to_dict(),
             "benchmark": [{**asdict(e), "regret": e.regret} for e in self.benchmark],
             "candidates": [
                 {

@@ -46,8 +46,8 @@ class Resumable(Protocol):
         """How many checkpoints it keeps."""
 
 
-SELECTOR = frozenset({"selector"})
-"""What may also change, until there is a result: a search does not depend on its selector."""
+SELECTOR = frozenset({"selector", "check_epochs"})
+"""What may also change, until there is a result: a search depends on neither."""
 
 _DEFAULT_OF = {"distribution": "optimizer.name", "training.lr_min": "training.lr"}
 """Keys whose default follows another key."""

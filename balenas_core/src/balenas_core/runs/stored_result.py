@@ -12,7 +12,7 @@ from balenas_core.errors import OutputError
 from balenas_core.files import output_errors
 from balenas_core.interfaces.architecture import Architecture, Cell
 from balenas_core.interfaces.benchmark import BenchmarkEntry
-from balenas_core.interfaces.result import SearchResult
+from balenas_core.interfaces.result import Check, SearchResult
 from balenas_core.interfaces.selection import Candidate, Selection, Stage
 from balenas_core.runs.directory import METRICS, RESULT
 
@@ -62,6 +62,7 @@ def read_result(run: Path, *, parse: Parse | None = None, name: str = RESULT) ->
             metrics=tuple(json.loads(line) for line in lines),
             seconds=data["seconds"],
             run=run,
+            check=_check(data.get("check"), parse or _stored(data)),
         )
     except (ValueError, KeyError, TypeError) as error:
         raise OutputError(
@@ -106,6 +107,10 @@ def _candidate(row: dict[str, Any], parse: Parse) -> Candidate:
         row["draws"],
         row.get("costs", {}),
     )
+
+
+def _check(row: dict[str, Any] | None, parse: Parse) -> Check | None:
+    return None if row is None else Check(**{**row, "control": parse(row["control"])})
 
 
 def _entry(row: dict[str, Any]) -> BenchmarkEntry:

@@ -21,4 +21,5 @@ from balenas_core.selectors._train import (
     Rung as Rung,
     TrainSelector as TrainSelector,
     rungs as rungs,
+    trained as trained,
 )

@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.selection import SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions, TrainOptions
 from balenas_core.random import derive_seed, seeded
@@ -117,7 +118,7 @@ class TrainSelector(PoolSelector):
 
     def _remembered_accuracy(self, draw: Draw, epochs: int, context: SelectionContext) -> float:
         def compute() -> dict[str, float]:
-            network = trained(draw, epochs, self._options, context)
+            network = trained(draw.architecture, epochs, self._options, context)
             return {SCORE: context.evaluate(network)}
 
         key = f"train/{epochs}/{draw.architecture}"
@@ -125,13 +126,25 @@ class TrainSelector(PoolSelector):
         return -math.inf if math.isnan(accuracy) else accuracy
 
 
-def trained(draw: Draw, epochs: int, options: TrainOptions, context: SelectionContext) -> nn.Module:
-    """Return the network of a candidate after some epochs on the training half."""
+def trained(
+    architecture: Architecture, epochs: int, options: TrainOptions, context: SelectionContext
+) -> nn.Module:
+    """Return the network of an architecture after some epochs on the training half.
+
+    Args:
+        architecture: Built with fresh weights, which depend on the context's seed alone.
+        epochs: Passes over the training half, over which the learning rate falls by a cosine.
+        options: Learning rate, momentum and weight decay.
+        context: Space, images and device.
+
+    Raises:
+        UsageError: The context has no training batches.
+    """
     batches = context.training_batches
     if batches is None:
         raise UsageError("selector 'train' needs training batches, and its context has none.")
     with seeded(derive_seed(context.seed, "train")):
-        network = context.space.network(draw.architecture, context.task)
+        network = context.space.network(architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
         network.train()
         sgd = torch.optim.SGD(

@@ -92,9 +92,15 @@ def toy_registry() -> Registry:
 
 
 def toy_config(registry: Registry, **changes: Any) -> SearchConfig:
-    """Return the configuration of a search of two epochs of four steps."""
+    """Return the configuration of a search of two epochs of four steps, without a check."""
     training = {"epochs": 2, "batch_size": 8, "lr": 0.1, **changes.pop("training", {})}
-    values = {"space": "toy", "optimizer": "sgd", "selector": "argmax", "data": "data"}
+    values = {
+        "space": "toy",
+        "optimizer": "sgd",
+        "selector": "argmax",
+        "data": "data",
+        "check_epochs": 0,
+    }
     return SearchConfig.model_validate(
         {**values, "training": training, **changes}, context={"registry": registry}
     )

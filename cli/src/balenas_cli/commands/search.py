@@ -24,6 +24,7 @@ def search(
     batch_size: options.BatchSize = None,
     lr: options.LearningRate = None,
     draws: options.Draws = None,
+    check_epochs: options.CheckEpochs = None,
     max_params: options.MaxParams = None,
     max_flops: options.MaxFlops = None,
     max_latency: options.MaxLatency = None,

@@ -19,6 +19,7 @@ def select(
     run: options.Run,
     selector: options.Selector = None,
     draws: options.Draws = None,
+    check_epochs: options.CheckEpochs = None,
     max_params: options.MaxParams = None,
     max_flops: options.MaxFlops = None,
     max_latency: options.MaxLatency = None,

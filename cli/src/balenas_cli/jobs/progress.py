@@ -92,7 +92,7 @@ class Live(Progress):
             console=console,
         )
         self._search = self._bars.add_task(label, total=None, place="starting")
-        self._selection: Any = None
+        self._phases: dict[str, Any] = {}
         self._epochs = self._steps = 0
         self._step_losses = ""
         self._metrics: Mapping[str, Any] = {}
@@ -119,10 +119,12 @@ class Live(Progress):
         elif isinstance(event, EpochEnded):
             self._metrics = event.metrics
         elif isinstance(event, SelectionProgress):
-            if self._selection is None:
-                self._selection = self._bars.add_task("selection", total=event.total, place="")
-            place = f"candidate {event.done}/{event.total}"
-            self._bars.update(self._selection, completed=event.done, place=place)
+            if event.phase not in self._phases:
+                task = self._bars.add_task(event.phase, total=event.total, place="")
+                self._phases[event.phase] = task
+            unit = "epoch" if event.phase == "check" else "candidate"
+            place = f"{unit} {event.done}/{event.total}"
+            self._bars.update(self._phases[event.phase], completed=event.done, place=place)
 
     def render(self) -> RenderableType:
         """Return the display as it is now."""

@@ -120,6 +120,16 @@ LearningRate = Annotated[
         rich_help_panel=_TRAINING,
     ),
 ]
+CheckEpochs = Annotated[
+    int | None,
+    typer.Option(
+        "--check-epochs",
+        metavar="N",
+        help="Epochs for which the choice, and a uniform draw beside it, are trained at the end; "
+        "0 for none.",
+        rich_help_panel=_TRAINING,
+    ),
+]
 Draws = Annotated[
     int | None,
     typer.Option(
@@ -234,6 +244,7 @@ KEY_OF_FLAG = {
     "epochs": "training.epochs",
     "batch_size": "training.batch_size",
     "lr": "training.lr",
+    "check_epochs": "check_epochs",
     "draws": "selector.draws",
     "max_params": "selector.max_params",
     "max_flops": "selector.max_flops",

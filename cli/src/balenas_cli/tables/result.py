@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from balenas_core.interfaces.result import SearchResult
 
 _CANDIDATES = 10
+_MEANINGFUL = 0.5
+"""Share of the supernet's accuracy from which on the inherited one is shown."""
 
 
 def print_report(result: SearchResult) -> None:
@@ -48,7 +50,7 @@ def _candidates(result: SearchResult) -> RenderableType | None:
         title=f"candidates, best {shown} of {len(candidates)}",
         right=("rank", "draws", *proxies, *costs),
     )
-    # One line each: what does not fit on the terminal is cut, a pipe gets all of it.
+    # One line each: what does not fit is cut, also in a pipe; --json has all of it.
     listing.add_column("architecture")
     for candidate in candidates[:shown]:
         listing.add_row(
@@ -108,6 +110,18 @@ def _benchmark(result: SearchResult) -> RenderableType | None:
     return listing
 
 
+def _is_inherited_accuracy_meaningful(result: SearchResult) -> bool:
+    """Whether the supernet's weights say something of one architecture alone.
+
+    Weights that were trained at the mean of a distribution do not: alone, every architecture
+    guesses, and the number would read like a failure of the search.
+    """
+    if result.validation_accuracy is None or not result.metrics:
+        return False
+    supernet: float = result.metrics[-1]["validation_accuracy"]
+    return result.validation_accuracy >= _MEANINGFUL * supernet
+
+
 def _facts(result: SearchResult) -> RenderableType:
     from rich.table import Table
     from rich.text import Text
@@ -118,9 +132,16 @@ def _facts(result: SearchResult) -> RenderableType:
             f"{result.metrics[-1]['validation_accuracy']:.2f} % validation accuracy at the mean "
             "of the distribution"
         )
-    if result.validation_accuracy is not None:
+    if result.check is not None:
+        epochs = "1 epoch" if result.check.epochs == 1 else f"{result.check.epochs} epochs"
         facts["chosen alone"] = (
-            f"{result.validation_accuracy:.2f} % validation accuracy with the weights it inherits"
+            f"{result.check.accuracy:.2f} % validation accuracy after {epochs} of its own; "
+            f"a uniform draw {result.check.control_accuracy:.2f} %"
+        )
+    if _is_inherited_accuracy_meaningful(result):
+        facts["inherited"] = (
+            f"{result.validation_accuracy:.2f} % validation accuracy of the choice with the "
+            "supernet's weights"
         )
     facts["time"] = ", ".join(f"{phase} {s:.1f} s" for phase, s in result.seconds.items())
     if result.run is not None:

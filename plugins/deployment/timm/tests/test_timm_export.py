@@ -198,6 +198,7 @@ def run(tmp_path_factory):
         selector="argmax",
         data="digits",
         training={"epochs": 1, "batch_size": 128},
+        check_epochs=0,
         threads=1,
         output=folder,
     )
