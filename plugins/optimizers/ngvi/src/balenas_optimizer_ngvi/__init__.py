@@ -31,8 +31,9 @@ if TYPE_CHECKING:
         NativeStatus as NativeStatus,
         native_status as native_status,
     )
-    from balenas_optimizer_ngvi._optimizer import NGVI as NGVI, Posterior as Posterior
+    from balenas_optimizer_ngvi._optimizer import NGVI as NGVI
     from balenas_optimizer_ngvi._per_sample import per_sample_moments as per_sample_moments
+    from balenas_optimizer_ngvi._posterior import Posterior as Posterior
 
 plugin = Plugin(
     kind="optimizer",
@@ -57,7 +58,7 @@ categorical = Plugin(
 
 _LAZY = {
     "NGVI": "_optimizer",
-    "Posterior": "_optimizer",
+    "Posterior": "_posterior",
     "NativeStatus": "_native",
     "native_status": "_native",
     "per_sample_moments": "_per_sample",

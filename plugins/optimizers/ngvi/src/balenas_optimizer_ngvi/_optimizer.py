@@ -5,45 +5,32 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import Generator, Tensor
 from torch.distributed import ProcessGroup
 from torch.optim import Optimizer
 
-from balenas_optimizer_ngvi import _formulas, _sync
-from balenas_optimizer_ngvi._bucket import Bucket
-from balenas_optimizer_ngvi._layout import shaped_like
+from balenas_optimizer_ngvi import _sync
+from balenas_optimizer_ngvi._buckets import Buckets
+from balenas_optimizer_ngvi._groups import completed
 from balenas_optimizer_ngvi._noise import NoiseSource
 from balenas_optimizer_ngvi._options import (
     DEFAULT_BETAS,
-    check_group,
+    check_backend,
     check_samples,
     check_variant,
-    effective_size,
-    initial_curvature,
-    step_options,
 )
 from balenas_optimizer_ngvi._per_sample import per_sample_moments
+from balenas_optimizer_ngvi._posterior import Posterior, Reading
+from balenas_optimizer_ngvi._samples import Samples
 from balenas_optimizer_ngvi._saved import check_saved, without_schedules
-from balenas_optimizer_ngvi.errors import (
-    NonFiniteGradientError,
-    OptionError,
-    SequenceError,
-)
+from balenas_optimizer_ngvi._update import update
+from balenas_optimizer_ngvi.errors import OptionError, SequenceError
 from balenas_optimizer_ngvi.schedules import Schedule
 
 Parameters: TypeAlias = Iterable[Tensor] | Iterable[dict[str, Any]] | Iterable[tuple[str, Tensor]]
-
-BACKENDS = ("auto", "native", "torch")
-
-
-class Posterior(NamedTuple):
-    """Mean and standard deviation of a parameter, each of its shape."""
-
-    mean: Tensor
-    sigma: Tensor
 
 
 class NGVI(Optimizer):
@@ -58,7 +45,7 @@ class NGVI(Optimizer):
     of ``sampled_params``. Outside of it the parameters hold the mean, so evaluation,
     checkpoints and averages work as with any optimizer.
 
-    Variants: ``"vadam"`` (squared gradients and a square root, the rule of BaLeNAS),
+    Variants: ``"vadam"`` (squared gradients and a square root, as in BaLeNAS' released code),
     ``"ivon"`` (an unbiased estimate of the Hessian's diagonal; its fixed point is exact for
     quadratic losses), ``"vogn"`` (squared per-example gradients, through ``backward``).
 
@@ -139,8 +126,7 @@ class NGVI(Optimizer):
         """
         check_variant(variant)
         check_samples(mc_samples)
-        if backend not in BACKENDS:
-            raise OptionError(f"`backend` must be one of {', '.join(BACKENDS)}; got {backend!r}")
+        check_backend(backend)
         if generator is None:
             generator = Generator().manual_seed(torch.initial_seed())
         if generator.device.type != "cpu":
@@ -177,15 +163,14 @@ class NGVI(Optimizer):
 
     def _start_afresh(self) -> None:
         """Forget everything that is no state: views, and samples that no step has used."""
-        self._buckets: list[list[Bucket]] = []
-        self._is_sampled = False
-        self.discard_samples()
+        self._buckets = Buckets(
+            variant=self.variant, backend=self.backend, keeps_noise=self.antithetic
+        )
+        self._samples = Samples()
 
     def discard_samples(self) -> None:
         """Forget the samples taken since the last step, as after a batch to be skipped."""
-        self._count = 0
-        self._touched: dict[Tensor, None] = {}
-        self._squares: dict[Tensor, Tensor] = {}
+        self._samples.forget()
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
         """Add a group with options of its own; it starts at step 0.
@@ -194,24 +179,8 @@ class NGVI(Optimizer):
             OptionError: An option is out of range, or a parameter has a wrong kind.
         """
         self._require_mean("add_param_group()")
-        group = dict(param_group)
-        listed = group["params"]
-        if not isinstance(listed, Tensor | set):
-            group["params"] = listed = list(listed)
-            if not listed:
-                raise OptionError("no parameters in a group; got an empty list")
-        merged = {**self.defaults, **group}
-        if "hess_init" in group or "initial_sigma" in group:
-            merged |= {k: group.get(k) for k in ("hess_init", "initial_sigma")}
-        check_group(merged, self.variant)
-        group["curvature_start"] = initial_curvature(merged, self.variant)
-        group["betas"] = tuple(merged["betas"])
-        group["hess_init"], group["initial_sigma"] = merged["hess_init"], merged["initial_sigma"]
-        group["step"] = 0
-        for item in [listed] if isinstance(listed, Tensor) else listed:
-            _check_parameter(item[1] if isinstance(item, tuple) else item)
-        super().add_param_group(group)
-        self._buckets = []
+        super().add_param_group(completed(param_group, self.defaults, self.variant))
+        self._buckets.forget()
 
     # Sampling
 
@@ -231,7 +200,7 @@ class NGVI(Optimizer):
             OptionError: A gradient is sparse or complex, or ``vogn`` has no squared ones.
         """
         self._require_mean("sampled_params()")
-        if train and self._count >= self.mc_samples:
+        if train and self._samples.count >= self.mc_samples:
             raise SequenceError(
                 f"step() averages over mc_samples={self.mc_samples} draws, which were taken "
                 "already. Call step(), or discard_samples() to skip them"
@@ -241,110 +210,25 @@ class NGVI(Optimizer):
             yield self
             if train and self._gives_curvature:
                 with torch.no_grad():
-                    self._collect()
-            self._count += train
+                    self._samples.collect(self._buckets, of=self.mc_samples)
+            self._samples.count += train
         finally:
-            self._restore()
+            self._buckets.restore()
 
     def _sample(self, train: bool) -> None:
         self._noise.rank = _sync.rank(self.process_group) if self.sync_samples else 0
-        negate = train and self.antithetic and self._count % 2 == 1
+        negate = train and self.antithetic and self._samples.count % 2 == 1
         keep = train and (self.variant == "ivon" or self.antithetic)
-        groups = self._current_buckets()
-        self._is_sampled = True
-        for group, buckets in zip(self.param_groups, groups, strict=True):
-            ess, prior = effective_size(group, group["step"]), group["prior_precision"]
-            for bucket in buckets:
-                bucket.sample(self._noise, ess=ess, prior=prior, keep=keep, negate=negate)
-
-    def _restore(self) -> None:
-        for buckets in self._buckets:
-            for bucket in buckets:
-                bucket.restore()
-        self._is_sampled = False
+        self._buckets.sample(self.param_groups, self.state, self._noise, keep=keep, negate=negate)
 
     def _require_mean(self, what: str) -> None:
-        if self._is_sampled:
+        if self._buckets.is_sampled:
             raise SequenceError(f"{what} does not work inside of sampled_params(); leave it first")
-
-    def _current_buckets(self) -> list[list[Bucket]]:
-        """Return the buckets of each group, made anew where parameters or state were replaced."""
-        if len(self._buckets) != len(self.param_groups):
-            self._buckets = [[] for _ in self.param_groups]
-        for index, group in enumerate(self.param_groups):
-            parameters = [p for p in group["params"] if p.requires_grad]
-            kept = self._buckets[index]
-            if len(kept) == 1 and kept[0].holds(parameters, self.state):
-                continue
-            if len(kept) < 2 or not all(
-                bucket.holds(listed, self.state)
-                for bucket, listed in zip(kept, _by_kind(parameters), strict=False)
-            ):
-                self._buckets[index] = self._make_buckets(group, parameters)
-        return self._buckets
-
-    def _make_buckets(self, group: dict[str, Any], parameters: list[Tensor]) -> list[Bucket]:
-        buckets = [
-            Bucket(
-                listed,
-                self.state,
-                variant=self.variant,
-                start=group["curvature_start"],
-                use_native=self.backend != "torch",
-                keeps_noise=self.antithetic,
-            )
-            for listed in _by_kind(parameters)
-        ]
-        if self.backend == "native" and not all(bucket.is_native for bucket in buckets):
-            raise OptionError(
-                "`backend='native'`, but no native operators serve these parameters. See "
-                "native_status(), or type backend='auto'"
-            )
-        return buckets
 
     @property
     def _gives_curvature(self) -> bool:
         """Whether means over samples are built, instead of leaving all to ``step``."""
         return self.mc_samples > 1 or self.sync_samples or self.variant == "vogn"
-
-    def _collect(self) -> None:
-        """Take in the gradients of the draw that the parameters hold.
-
-        ``.grad`` is None after it, and holds the mean gradient after the last sample. (With
-        one sample gradients simply stay in ``.grad``, and this is not called.) Either way
-        clipping, unscaling and hooks see an ordinary gradient before ``step``.
-        """
-        is_last = self._count + 1 == self.mc_samples
-        for bucket in self._each_bucket():
-            active = _with_gradient(bucket)
-            for index in active:
-                _check_gradient(_gradient_of(bucket.parameters[index]))
-            bucket.collect(
-                active,
-                [self._square_of(bucket.parameters[i]) for i in active],
-                weight=1.0 / self.mc_samples,
-                is_first=self._count == 0,
-            )
-            self._touched |= {bucket.parameters[i]: None for i in active}
-            for index in active:
-                bucket.parameters[index].grad = None
-            if is_last:
-                touched = [i for i, p in enumerate(bucket.parameters) if p in self._touched]
-                bucket.publish(touched)
-        self._squares = {}
-
-    def _square_of(self, parameter: Tensor) -> Tensor | None:
-        if self.variant == "vogn" and parameter not in self._squares:
-            raise SequenceError(
-                "variant 'vogn' needs the gradient of every example. Call "
-                "optimizer.backward(losses) with a vector of losses instead of losses.mean()"
-                ".backward()"
-            )
-        return self._squares.get(parameter)
-
-    def _each_bucket(self) -> Iterator[Bucket]:
-        for buckets in self._buckets:
-            yield from buckets
 
     def backward(self, losses: Tensor, *, chunk_size: int = 64) -> None:
         """Add the mean gradient of per-example losses to ``.grad``.
@@ -367,7 +251,7 @@ class NGVI(Optimizer):
         for parameter, mean, square in zip(parameters, means, squares, strict=True):
             if mean is not None and square is not None:
                 parameter.grad = mean if parameter.grad is None else parameter.grad + mean
-                self._squares[parameter] = square
+                self._samples.keep_square(parameter, square)
 
     # The step
 
@@ -389,9 +273,10 @@ class NGVI(Optimizer):
         """
         self._require_mean("step()")
         loss = None if closure is None else self._draw(closure)
-        if self._count != self.mc_samples:
+        count = self._samples.count
+        if count != self.mc_samples:
             raise SequenceError(
-                f"step() needs mc_samples={self.mc_samples} sampled gradients; got {self._count}. "
+                f"step() needs mc_samples={self.mc_samples} sampled gradients; got {count}. "
                 "Compute them inside of `with optimizer.sampled_params():`"
             )
         try:
@@ -424,61 +309,15 @@ class NGVI(Optimizer):
         return bool(found.item())
 
     def _update(self) -> None:
-        scale = getattr(self, "grad_scale", None)
-        work: list[tuple[dict[str, Any], list[tuple[Bucket, list[int], list[Tensor]]]]] = []
-        for group, buckets in zip(self.param_groups, self._buckets, strict=True):
-            prepared = [(bucket, *self._prepare(bucket, scale)) for bucket in buckets]
-            work.append((group, [item for item in prepared if item[1]]))
-        # Nothing is written before all gradients are known to be finite.
-        for group, items in work:
-            for bucket, active, gradients in items:
-                if not bucket.all_finite(gradients):
-                    raise self._refusal(group, bucket, active, gradients)
-        options = [step_options(group, self.variant) if items else None for group, items in work]
-        for (group, items), option in zip(work, options, strict=True):
-            if option is None:
-                continue
-            for bucket, active, gradients in items:
-                bucket.update(active, gradients, option, given=self._gives_curvature)
-            group["step"] += 1
-
-    def _prepare(self, bucket: Bucket, scale: Tensor | None) -> tuple[list[int], list[Tensor]]:
-        """Return the parameters to move and their gradients, unscaled and synchronised."""
-        active = _with_gradient(bucket)
-        if self._gives_curvature:
-            active = [i for i in active if bucket.parameters[i] in self._touched]
-        for index in active:
-            _check_gradient(_gradient_of(bucket.parameters[index]))
-        gradients = bucket.gradients(active)
-        if scale is not None and active:
-            raw = [_gradient_of(bucket.parameters[i]) for i in active]
-            torch._foreach_div_(raw, scale.to(raw[0].device))
-            gradients = bucket.gradients(active)
-        if self._gives_curvature:
-            bucket.follow_rescaling(active)
-        if self.sync_samples:
-            active = _sync.average_(bucket, active, self.process_group)
-            gradients = bucket.gradients(active)
-        return active, gradients
-
-    def _refusal(
-        self, group: dict[str, Any], bucket: Bucket, active: list[int], gradients: list[Tensor]
-    ) -> NonFiniteGradientError:
-        counts = [int(gradient.isfinite().logical_not().sum()) for gradient in gradients]
-        wrong, index = next((n, i) for n, i in zip(counts, active, strict=True) if n)
-        parameter = bucket.parameters[index]
-        return NonFiniteGradientError(
-            f"the gradient of {self._name(group, parameter)} has {wrong} NaN or infinite values of "
-            f"{parameter.numel()}; the step was refused and nothing changed. Lower the learning "
-            "rate or the temperature, or check the loss"
+        update(
+            self.param_groups,
+            self._buckets.by_group(),
+            self.variant,
+            samples=self._samples if self._gives_curvature else None,
+            scale=getattr(self, "grad_scale", None),
+            is_synchronised=self.sync_samples,
+            process_group=self.process_group,
         )
-
-    def _name(self, group: dict[str, Any], parameter: Tensor) -> str:
-        position = next(i for i, p in enumerate(group["params"]) if p is parameter)
-        if "param_names" in group:
-            return f"parameter {group['param_names'][position]!r}"
-        number = next(i for i, g in enumerate(self.param_groups) if g is group)
-        return f"parameter {position} of group {number}, of shape {tuple(parameter.shape)},"
 
     # The posterior
 
@@ -489,57 +328,20 @@ class NGVI(Optimizer):
         Raises:
             OptionError: The optimizer does not have this parameter, or it is frozen.
         """
-        for group, buckets in zip(self.param_groups, self._posterior_buckets(), strict=True):
-            for bucket in buckets:
-                for index, own in enumerate(bucket.parameters):
-                    if own is parameter:
-                        return self._posterior(group, bucket, index)
-        raise OptionError(
-            f"not a trained parameter of this optimizer; got {parameter.shape=}. Pass one of "
-            "those it was made with"
-        )
-
-    def _posterior(self, group: dict[str, Any], bucket: Bucket, index: int) -> Posterior:
-        parameter = bucket.parameters[index]
-        if not self._is_sampled:
-            mean = parameter.detach().clone()
-        else:
-            mean = shaped_like(bucket.mean, bucket.offsets[index], parameter).clone()
-        hess = self.state[parameter]["hess"]
-        ess = effective_size(group, group["step"])
-        return Posterior(mean, _formulas.sigma(hess, ess=ess, prior=group["prior_precision"]))
-
-    def _posterior_buckets(self) -> list[list[Bucket]]:
-        return self._buckets if self._is_sampled else self._current_buckets()
+        return self._read().of(parameter)
 
     @torch.no_grad()
     def entropy(self) -> Tensor:
         """Return the differential entropy of the posterior, 1/2 sum ln(2 pi e sigma^2), in nats."""
-        return self._sum_over_parameters(
-            lambda mean, hess, ess, prior: _formulas.entropy(hess, ess=ess, prior=prior)
-        )
+        return self._read().entropy()
 
     @torch.no_grad()
     def kl(self) -> Tensor:
         """Return KL(posterior || prior) in nats, a scalar."""
-        return self._sum_over_parameters(
-            lambda mean, hess, ess, prior: _formulas.kl(mean, hess, ess=ess, prior=prior)
-        )
+        return self._read().kl()
 
-    def _sum_over_parameters(
-        self, term: Callable[[Tensor, Tensor, float, float], Tensor]
-    ) -> Tensor:
-        terms: list[Tensor] = []
-        for group, buckets in zip(self.param_groups, self._posterior_buckets(), strict=True):
-            ess, prior = effective_size(group, group["step"]), group["prior_precision"]
-            for bucket in buckets:
-                means = bucket.means if self._is_sampled else bucket.linear
-                hessians = bucket.views(bucket.hess)
-                terms += [term(m, h, ess, prior) for m, h in zip(means, hessians, strict=True)]
-        if not terms:
-            return torch.zeros((), dtype=torch.float64)
-        # Summed in double: a network has millions of terms of one sign.
-        return torch.stack([t.to(terms[0].device, torch.float64) for t in terms]).sum()
+    def _read(self) -> Reading:
+        return Reading(self.param_groups, self._buckets, self.state)
 
     # Saving
 
@@ -587,37 +389,3 @@ class NGVI(Optimizer):
             self._noise = NoiseSource(Generator().set_state(generator_state))
         super().__setstate__(state)
         self._start_afresh()
-
-
-def _by_kind(parameters: list[Tensor]) -> list[list[Tensor]]:
-    """Split parameters by device and dtype, keeping their order."""
-    kinds: dict[tuple[torch.device, torch.dtype], list[Tensor]] = {}
-    for parameter in parameters:
-        kinds.setdefault((parameter.device, parameter.dtype), []).append(parameter)
-    return list(kinds.values())
-
-
-def _with_gradient(bucket: Bucket) -> list[int]:
-    return [i for i, p in enumerate(bucket.parameters) if p.grad is not None]
-
-
-def _gradient_of(parameter: Tensor) -> Tensor:
-    assert parameter.grad is not None
-    return parameter.grad
-
-
-def _check_parameter(parameter: object) -> None:
-    if isinstance(parameter, Tensor) and parameter.dtype not in (torch.float32, torch.float64):
-        raise OptionError(
-            f"parameters must be float32 or float64; got {parameter.dtype} of shape "
-            f"{tuple(parameter.shape)}. Keep float32 parameters and use torch.autocast; split a "
-            "complex one with torch.view_as_real"
-        )
-
-
-def _check_gradient(gradient: Tensor) -> None:
-    if gradient.layout is not torch.strided or gradient.is_complex():
-        raise OptionError(
-            f"gradients must be dense and real; got {gradient.layout=} and {gradient.dtype=}. "
-            "Use sparse=False in the embedding"
-        )

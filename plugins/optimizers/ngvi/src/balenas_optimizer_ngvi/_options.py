@@ -13,6 +13,7 @@ from balenas_optimizer_ngvi.errors import OptionError
 from balenas_optimizer_ngvi.schedules import Schedule, value_at
 
 VARIANTS = ("vadam", "ivon", "vogn")
+BACKENDS = ("auto", "native", "torch")
 
 DEFAULT_BETAS: Mapping[str, tuple[float, float]] = {
     "vadam": (0.5, 0.999),
@@ -25,6 +26,12 @@ def check_variant(variant: str) -> None:
     """Refuse a name that is not in ``VARIANTS``."""
     if variant not in VARIANTS:
         raise OptionError(f"`variant` must be one of {', '.join(VARIANTS)}; got {variant!r}")
+
+
+def check_backend(backend: str) -> None:
+    """Refuse a name that is not in ``BACKENDS``."""
+    if backend not in BACKENDS:
+        raise OptionError(f"`backend` must be one of {', '.join(BACKENDS)}; got {backend!r}")
 
 
 def check_samples(mc_samples: int) -> None:
