@@ -5,7 +5,13 @@ import math
 import pytest
 import torch
 
-from balenas_optimizer_ngvi import NGVI, CosineSchedule, LinearSchedule, SequenceError
+from balenas_optimizer_ngvi import (
+    NGVI,
+    CosineSchedule,
+    LinearSchedule,
+    OptionError,
+    SequenceError,
+)
 
 BACKENDS = ["torch", "auto"]
 VARIANTS = ["vadam", "ivon"]
@@ -312,3 +318,19 @@ def test_lr_schedulers_work():
     optimizer.step()
     scheduler.step()
     assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_a_schedule_that_leaves_its_range_leaves_the_means_in_place():
+    a, b = torch.nn.Parameter(torch.ones(3)), torch.nn.Parameter(torch.ones(2))
+    sizes = {"b": 10.0}
+    groups = [{"params": [a]}, {"params": [b], "ess": lambda step: sizes["b"]}]
+    optimizer = NGVI(groups, 0.1, ess=10.0)
+    before = optimizer.generator.get_state()
+    sizes["b"] = -1.0
+    with pytest.raises(OptionError, match=r"got -1\.0 at step 0"), optimizer.sampled_params():
+        pass
+    assert a.tolist() == [1.0, 1.0, 1.0]
+    assert torch.equal(optimizer.generator.get_state(), before)
+    sizes["b"] = 10.0
+    with optimizer.sampled_params():
+        assert a.tolist() != [1.0, 1.0, 1.0]

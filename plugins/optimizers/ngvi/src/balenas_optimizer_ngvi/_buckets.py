@@ -94,11 +94,15 @@ class Buckets:
             noise: Where the noise comes from.
             keep: Whether the noise is kept for an update or for an antithetic draw.
             negate: Use the kept noise of the draw before, negated.
+
+        Raises:
+            OptionError: A schedule left its range; every parameter still holds its mean.
         """
         of_groups = self.current(groups, state)
+        # A schedule may refuse; no parameter must hold a draw by then.
+        widths = [(effective_size(g, g["step"]), g["prior_precision"]) for g in groups]
         self.is_sampled = True
-        for group, buckets in zip(groups, of_groups, strict=True):
-            ess, prior = effective_size(group, group["step"]), group["prior_precision"]
+        for (ess, prior), buckets in zip(widths, of_groups, strict=True):
             for bucket in buckets:
                 bucket.sample(noise, ess=ess, prior=prior, keep=keep, negate=negate)
 
