@@ -10,9 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from report_pages import Page
 
 from balenas_core import Plugin, Registry
 from balenas_core.interfaces.benchmark import Benchmark
+from balenas_core.report import render_report
 from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.testing import ToySpace
 
@@ -216,3 +218,19 @@ def write_training(run: Path) -> None:
         {"epoch": e, "train_loss": 1.0 / (e + 1), "test_accuracy": 80.0 + 10 * e} for e in range(2)
     ]
     (folder / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+@pytest.fixture
+def page(registry: Registry) -> Callable[..., Page]:
+    """Return what reads the static report of some runs."""
+
+    def page(*runs: Path) -> Page:
+        return Page(render_report(runs, registry=registry, is_static=True))
+
+    return page
+
+
+@pytest.fixture
+def whole_run(write_run: Callable[..., Path]) -> Path:
+    """Return a run with everything in it."""
+    return write_run("first")
