@@ -256,7 +256,10 @@ class SearchConfig(BaseModel):
         default=(), description="Experiment trackers that receive the search's events."
     )
     executor: Annotated[PluginSection, section_validator("executor", default=DEFAULT_EXECUTOR)] = (
-        Field(default=_FROM_DEFAULT, description="Where independent pieces of work run.")
+        Field(
+            default=_FROM_DEFAULT,
+            description="Where independent pieces of work will run; changes nothing yet.",
+        )
     )
     check_epochs: int = Field(
         default=3,

@@ -1,4 +1,4 @@
-"""Executors: where independent pieces of work run."""
+"""Executors: where independent pieces of work would run. Nothing runs through one yet."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ R = TypeVar("R")
 class Executor(ABC):
     """Maps a function over independent items, keeping their order.
 
-    A plugin's implementation is called as ``Executor(options)``.
+    A plugin's implementation is called as ``Executor(options)``. No command of this version
+    makes one: the configuration's ``executor`` is checked and kept, and changes nothing.
     """
 
     @abstractmethod
@@ -22,7 +23,7 @@ class Executor(ABC):
 
 
 class LocalExecutor(Executor):
-    """Runs everything in this process, one item after the other."""
+    """Takes one item after the other, in this process."""
 
     def map(self, function: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:
         """Yield ``function(item)`` for every item, in order."""

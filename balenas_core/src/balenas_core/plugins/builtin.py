@@ -162,7 +162,7 @@ perturbation = Plugin(
 )
 local = Plugin(
     kind="executor",
-    summary="this process, one item after the other",
+    summary="this process, one item after the other (nothing runs through an executor yet)",
     api_version=1,
     implementation="balenas_core.interfaces.executor:LocalExecutor",
 )
