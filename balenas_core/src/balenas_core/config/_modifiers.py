@@ -57,7 +57,7 @@ class EarlyStoppingConfig(_Section):
 
     References:
         Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search",
-        ICLR, section 4.3 (DARTS-ES).
+        ICLR (DARTS-ES).
     """
 
     window: int = Field(

@@ -28,9 +28,9 @@ class DirichletDistribution(ArchitectureDistribution):
     KL(q || Dirichlet(1)), both summed over slots.
 
     References:
-        Chen et al. 2021, "DrNAS", ICLR, section 3.1 (equations 3-5) and 3.2. Deviation: draws
-        are differentiated through log Gamma(c + 1) + log(u) / c, which is also a pathwise
-        gradient but cannot underflow, instead of through Gamma(c).
+        Chen et al. 2021, "DrNAS", ICLR. Deviation: draws are differentiated through
+        log Gamma(c + 1) + log(u) / c, which is also a pathwise gradient but cannot underflow,
+        instead of through Gamma(c).
     """
 
     def __init__(

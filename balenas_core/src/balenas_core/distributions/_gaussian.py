@@ -25,7 +25,7 @@ class GaussianDistribution(ArchitectureDistribution):
     ``mean`` and ``log_sigma`` map each decision to a `slots x choices`-dim parameter.
 
     References:
-        Zhang et al. 2022, "BaLeNAS", CVPR, section 4.
+        Zhang et al. 2022, "BaLeNAS", CVPR (abstract), and the authors' released optimizer.
     """
 
     def __init__(

@@ -26,9 +26,8 @@ class GumbelSoftmaxDistribution(DiscreteDistribution):
 
     References:
         Jang et al. 2017, "Categorical Reparameterization with Gumbel-Softmax", ICLR,
-        equation 2 and section 2.2. Xie et al. 2019, "SNAS", ICLR, equation 5; it gives no
-        annealing constants, so the defaults here are ours. Dong and Yang 2019, "GDAS", CVPR,
-        equations 3-5.
+        equation 2 and section 2.2. Xie et al. 2019, "SNAS", ICLR; it gives no annealing
+        constants, so the defaults here are ours. Dong and Yang 2019, "GDAS", CVPR.
     """
 
     temperature: Tensor

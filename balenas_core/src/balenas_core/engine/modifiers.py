@@ -36,7 +36,7 @@ def perturbed(weights: Weights, radius: float, generator: Generator) -> dict[str
 
     References:
         Chen and Hsieh 2020, "Stabilizing Differentiable Architecture Search via
-        Perturbation-based Regularization", ICML, equation 4 and released code: noise on the
+        Perturbation-based Regularization", ICML, and released code: noise on the
         softmax weights, clamped to [0, 1], rows divided by their sum. Deviation: a row whose
         every weight is clamped away stays as it was, instead of keeping its largest only.
     """
@@ -61,7 +61,7 @@ class EarlyStopping:
 
     References:
         Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search",
-        ICLR, section 4.3.
+        ICLR (DARTS-ES).
     """
 
     def __init__(self, config: EarlyStoppingConfig) -> None:
@@ -123,7 +123,7 @@ class LimitedDistribution(ArchitectureDistribution):
         limits: Choice -> largest number in each cell.
 
     References:
-        Chen et al. 2019, "P-DARTS", ICCV, section 3.3.2 (at most two skip connections).
+        Chen et al. 2019, "P-DARTS", ICCV (at most two skip connections).
         Deviation: the limit holds for every cell, not for the normal cell alone.
 
     Raises:

@@ -24,7 +24,7 @@ def input_decisions(cell: str, edges: Sequence[CellEdge]) -> tuple[Decision, ...
         edges: Its edges, by target.
 
     References:
-        Xu et al. 2020, "PC-DARTS", ICLR, section 3.3, equation 5.
+        Xu et al. 2020, "PC-DARTS", ICLR (edge normalization).
     """
     return tuple(
         Decision(_name(cell, target), (str(target),), tuple(str(edge.source) for edge in entering))

@@ -18,9 +18,9 @@ class Partition:
         stride: Stride of the edge; what passes by is max-pooled by it.
 
     References:
-        Xu et al. 2020, "PC-DARTS", ICLR, equation 4 and released code (max-pooling of what
-        passes by, channel shuffle after it). Deviation: on an edge with weight on ``none`` as
-        much less passes by.
+        Xu et al. 2020, "PC-DARTS", ICLR, and released code (max-pooling of what passes by,
+        channel shuffle after it). Deviation: on an edge with weight on ``none`` as much less
+        passes by.
     """
 
     parts: int

@@ -96,7 +96,7 @@ class RegularizedNetwork(nn.Module, ABC):
     """A network with the two helps of DARTS in training: drop path and an auxiliary head.
 
     References:
-        Liu et al. 2019, "DARTS", ICLR, section 3.2; Larsson et al. 2017, "FractalNet", ICLR.
+        Liu et al. 2019, "DARTS", ICLR, appendix A.2.1; Larsson et al. 2017, "FractalNet", ICLR.
     """
 
     drop_path_prob: float

@@ -32,7 +32,7 @@ class RankingSelector(PoolSelector):
         weights: Weight by proxy, for ``aggregate="weighted"``.
 
     References:
-        Zhang et al. 2022, "BaLeNAS", CVPR, section 4.3 (BaLeNAS-TF).
+        Zhang et al. 2022, "BaLeNAS", CVPR, abstract (BaLeNAS-TF).
     """
 
     def __init__(

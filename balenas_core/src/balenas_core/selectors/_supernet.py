@@ -17,8 +17,8 @@ class SupernetSelector(PoolSelector):
     """Ranks draws by their validation accuracy with the weights of the supernet.
 
     References:
-        Bender et al. 2018, "Understanding and Simplifying One-Shot Architecture Search", ICML,
-        section 3.3. Deviation: candidates come from the learned distribution.
+        Bender et al. 2018, "Understanding and Simplifying One-Shot Architecture Search", ICML.
+        Deviation: candidates come from the learned distribution.
     """
 
     def __init__(self, options: SupernetOptions) -> None:

@@ -45,7 +45,7 @@ def rungs(candidates: int, budget: int, halving: int) -> list[Rung]:
 
     References:
         Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
-        Optimization", AISTATS, figure 3.
+        Optimization", AISTATS (successive halving).
 
     Raises:
         UsageError: The budget is less than one epoch for each candidate.
@@ -81,7 +81,7 @@ class TrainSelector(PoolSelector):
 
     References:
         Jamieson and Talwalkar 2016, "Non-stochastic Best Arm Identification and Hyperparameter
-        Optimization", AISTATS, figure 3. Deviation: rounds start from fresh weights.
+        Optimization", AISTATS (successive halving). Deviation: rounds start from fresh weights.
     """
 
     def __init__(self, options: TrainOptions) -> None:

@@ -21,8 +21,8 @@ class EvolutionSelector(Selector):
 
     References:
         Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search",
-        AAAI, algorithm 1; the
-        defaults of population and tournament are those of NAS-Bench-201's baseline.
+        AAAI, algorithm 1; the defaults of population and tournament are those of
+        NAS-Bench-201's baseline.
     """
 
     def __init__(self, options: EvolutionOptions) -> None:

@@ -38,7 +38,7 @@ DARTS: Preset = {
 DARTS_SECOND_ORDER: Preset = {**DARTS, "optimizer": {**_ADAM, "unrolled": True}}
 
 GDAS: Preset = {
-    # Dong and Yang 2019, CVPR, section 4.2: temperature from 10 to 0.1, 250 epochs.
+    # Dong and Yang 2019, CVPR: temperature from 10 to 0.1, 250 epochs.
     "distribution": {
         "name": "gumbel_softmax",
         "initial_scale": 1e-3,
@@ -83,7 +83,7 @@ DRNAS: Preset = {
 }
 
 PC_DARTS: Preset = {
-    # Xu et al. 2020, ICLR, section 4.2: a quarter of the channels, weights of edges, batch 256,
+    # Xu et al. 2020, ICLR: a quarter of the channels, weights of edges, batch 256,
     # 15 epochs of network weights only.
     "space": {"partial_channels": 4, "edge_normalization": True},
     "distribution": _POINT,

@@ -24,8 +24,9 @@ class RandomOptimizer(ArchitectureOptimizer):
     ``hard``: what ``random_search`` and ``evolution`` with inherited weights need.
 
     References:
-        Li and Talwalkar 2019, "Random Search and Reproducibility for NAS", UAI, section 3.3.
-        Guo et al. 2020, "Single Path One-Shot", ECCV, section 3.2 (uniform sampling).
+        Li and Talwalkar 2019, "Random Search and Reproducibility for NAS", UAI (random
+        search with weight sharing). Guo et al. 2020, "Single Path One-Shot", ECCV (uniform
+        sampling).
     """
 
     def __init__(

@@ -26,7 +26,7 @@ def natural_gradient(gradient: Tensor, probabilities: Tensor) -> Tensor:
         probabilities: `slots x choices`-dim softmax of the logits, positive.
 
     References:
-        Khan and Rue 2023, "The Bayesian Learning Rule", JMLR, equation 6 and section 4.
+        Khan and Rue 2023, "The Bayesian Learning Rule", JMLR.
     """
     return (gradient - probabilities * gradient.sum(-1, keepdim=True)) / probabilities
 
@@ -50,9 +50,9 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
 
     References:
         Meng, Bachmann and Khan 2020, "Training Binary Neural Networks using the Bayesian
-        Learning Rule" (BayesBiNN), ICML, section 3, for two choices. Deviations: any number of
-        choices; the step size is divided by the effective sample size; momentum, debiasing and
-        a clip radius as in the Gaussian variants.
+        Learning Rule" (BayesBiNN), ICML, for two choices. Deviations: any number of choices;
+        the step size is divided by the effective sample size; momentum, debiasing and a clip
+        radius as in the Gaussian variants.
     """
 
     def __init__(

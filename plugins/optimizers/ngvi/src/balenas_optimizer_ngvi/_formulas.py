@@ -6,9 +6,9 @@ fresh temporaries cost more than the arithmetic.
 
 References:
     Khan et al. 2018, "Fast and scalable Bayesian deep learning by weight-perturbation in
-    Adam", ICML: Vadam (figure 1) and VOGN (equations 7, 8).
-    Shen et al. 2024, "Variational learning is effective for large deep networks", ICML:
-    IVON (algorithm 1).
+    Adam", ICML: Vadam, here as in the released optimizer of BaLeNAS (Zhang et al. 2022), and
+    VOGN. Shen et al. 2024, "Variational learning is effective for large deep networks", ICML:
+    IVON, whose released code (``ivon-opt``) the tests follow step by step.
 """
 
 from __future__ import annotations

@@ -24,7 +24,8 @@ class NGVIOptimizer(ArchitectureOptimizer):
     curvature estimate; it is not trained by gradients.
 
     References:
-        Zhang et al. 2022, "BaLeNAS", CVPR, equations 9 to 11 and algorithm 1.
+        Zhang et al. 2022, "BaLeNAS", CVPR (abstract); the rule and the defaults of ``vadam``
+        are those of the authors' released optimizer.
     """
 
     def __init__(

@@ -216,7 +216,7 @@ void samples() {
       }
 }
 
-// One element in double, from the equations in METHOD sections 2.2 to 2.4.
+// One element in double, from the formulas in the docstrings of _formulas.py.
 struct Reference {
   double lr, beta1, beta2, ess, prior, radius;
   int t;

@@ -74,9 +74,9 @@ def naswot(network: nn.Module, batch: Batch, *, layers: Literal["relu", "name"] 
             ``ReLUConvBN`` block counts twice. Values differ, ranks hardly.
 
     References:
-        Mellor, Turner, Storkey, Crowley, 2021, Neural architecture search without training,
-        equation 2. Deviations: ``layers="relu"`` where the authors' code goes by name; a
-        singular kernel gives ``-inf`` where that code gives whatever rounding makes of it.
+        Mellor, Turner, Storkey, Crowley, 2021, Neural architecture search without training.
+        Deviations: ``layers="relu"`` where the authors' code goes by name; a singular kernel
+        gives ``-inf`` where that code gives whatever rounding makes of it.
     """
     if layers not in ("relu", "name"):
         raise ValueError(f"`layers` must be 'relu' or 'name'; got {layers!r}")

@@ -48,7 +48,7 @@ def synflow_closed_form(
         UsageError: The network does something else, such as layer normalisation or attention.
 
     References:
-        Tanaka et al., 2020, equation 2, for the score; the expectation is this project's.
+        Tanaka et al., 2020, for the score; the expectation is this project's.
     """
     law = _LAWS[weights]
     channels = batch.images.shape[1]

@@ -62,10 +62,10 @@ def synflow(
 
     References:
         Tanaka, Kunin, Yamins, Ganguli, 2020, Pruning neural networks without any data by
-        iteratively conserving synaptic flow, equation 2. Abdelfattah et al., 2021,
-        Zero-cost proxies for lightweight NAS, section 3.2 (sum over a network; float64;
-        ``bn="keep"`` is its synflow_bn). Deviations: parts of the network that act
-        differently in training (dropout) are in evaluation mode when ``bn="bypass"``.
+        iteratively conserving synaptic flow. Abdelfattah et al., 2021, Zero-cost proxies for
+        lightweight NAS (released code: sum over a network; float64; ``bn="keep"`` is its
+        synflow_bn). Deviations: parts of the network that act differently in training
+        (dropout) are in evaluation mode when ``bn="bypass"``.
     """
     if bn not in ("bypass", "keep"):
         raise ValueError(f"`bn` must be 'bypass' or 'keep'; got {bn!r}")

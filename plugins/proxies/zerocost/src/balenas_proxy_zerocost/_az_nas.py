@@ -46,8 +46,8 @@ def az_expressivity(
         seed: Seed of weights, images and probe.
 
     References:
-        Lee and Ham, 2024, AZ-NAS, equations 2 to 4. Deviation: blocks are found by structure,
-        where the released code has a method for each network.
+        Lee and Ham, 2024, AZ-NAS (released code). Deviation: blocks are found by structure,
+        where that code has a method for each network.
     """
     with _features(network, batch, weights, images, seed, gradients=False) as (features, _):
         return score_or_worst(sum(map(_entropy, features))) if features else -math.inf
@@ -67,7 +67,7 @@ def az_progressivity(
     it takes. ``-inf`` if a feature is constant, or there are no blocks.
 
     References:
-        Lee and Ham, 2024, AZ-NAS, equation 5.
+        Lee and Ham, 2024, AZ-NAS (released code).
     """
     with _features(network, batch, weights, images, seed, gradients=False) as (features, _):
         entropies = [_entropy(feature) for feature in features]
@@ -94,7 +94,7 @@ def az_trainability(
     are no blocks.
 
     References:
-        Lee and Ham, 2024, AZ-NAS, equations 6 to 9; the code's form of equation 8.
+        Lee and Ham, 2024, AZ-NAS (released code).
     """
     with _features(network, batch, weights, images, seed, gradients=True) as (features, generator):
         scores = [

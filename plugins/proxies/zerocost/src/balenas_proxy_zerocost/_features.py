@@ -42,9 +42,9 @@ def meco(
         seed: Seed of the normal image.
 
     References:
-        Jiang, Wang, Bie, 2023, MeCo, equation 6; containers, 64 x 64 pixels and the treatment of
-        constant channels as in the released code. Deviation: a feature that is not finite
-        makes the score ``-inf``.
+        Jiang, Wang, Bie, 2023, MeCo; containers, 64 x 64 pixels and the treatment of constant
+        channels as in the released code. Deviation: a feature that is not finite makes the
+        score ``-inf``.
     """
     with preserved(network), torch.no_grad():
         network.train()

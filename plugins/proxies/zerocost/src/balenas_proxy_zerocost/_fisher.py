@@ -21,7 +21,7 @@ def fisher(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entro
     normalisation) and ``n_c`` the number of weights that feed channel ``c``.
 
     References:
-        Turner et al., 2020, BlockSwap, equation 3. The factor ``n_c``, the place of the
+        Turner et al., 2020, BlockSwap, equations 2 and 3. The factor ``n_c``, the place of the
         activations and the sum over the network are those of Abdelfattah et al., 2021,
         Zero-cost proxies for lightweight NAS (released code). Deviations: none.
     """

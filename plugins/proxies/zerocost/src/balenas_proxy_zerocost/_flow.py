@@ -25,7 +25,7 @@ def logsynflow(network: nn.Module, batch: Batch, *, repeats: int = 0, seed: int 
         seed: Seed of fresh weights.
 
     References:
-        Cavagnero, Robbiano, Caputo, Averta, 2023, FreeREA, equation 3. Its code averages 3 fresh
+        Cavagnero, Robbiano, Caputo, Averta, 2023, FreeREA. Its code averages 3 fresh
         Kaiming-normal weights: ``repeats=3``. Deviation: by default the weights given.
     """
     generator = Generator().manual_seed(seed)

@@ -26,10 +26,10 @@ def snip(network: nn.Module, batch: Batch, loss: Loss = functional.cross_entropy
     and 0, the lowest, if the loss depends on none of them.
 
     References:
-        Lee, Ajanthan, Torr, 2019, SNIP, equation 5, without its normalisation to 1, which would
-        make all networks equal; the gradient in a mask of ones is ``w * dL/dw``. Summed over
-        a network as in Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS,
-        section 3.2.
+        Lee, Ajanthan, Torr, 2019, SNIP, equation 5; the normalisation to 1 in equation 6 would
+        make all networks equal. The gradient in a mask of ones is ``w * dL/dw``. Summed over a
+        network as in Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS (released
+        code).
     """
     return score_pass(network, batch, Snip().attach, loss=loss)
 
@@ -54,8 +54,8 @@ def grad_norm(network: nn.Module, batch: Batch, loss: Loss = functional.cross_en
     and 0, the lowest, if the loss depends on none of them.
 
     References:
-        Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS, section 3.1. (Other
-        codes take one norm over all parameters: another number.)
+        Abdelfattah et al., 2021, Zero-cost proxies for lightweight NAS (released code). Other
+        codes take one norm over all parameters: another number.
     """
     return score_pass(network, batch, GradNorm().attach, loss=loss)
 

@@ -34,7 +34,7 @@ def grasp(
         temperature: Divides the logits; 1 as in the proxy's code, 200 in the paper.
 
     References:
-        Wang, Zhang, Grosse, 2020, Picking winning tickets before training, equation 8; sign,
+        Wang, Zhang, Grosse, 2020, Picking winning tickets before training (GraSP); sign,
         temperature 1 and one batch as in Abdelfattah et al., 2021, Zero-cost proxies for
         lightweight NAS (released code). Deviations: one forward pass where that code runs two
         equal ones; a network without gradient ranks last instead of scoring 0.

@@ -30,7 +30,7 @@ def jacov(network: nn.Module, batch: Batch) -> float:
 
     References:
         Mellor, Turner, Storkey, Crowley, 2020, Neural architecture search without training,
-        version 1, equation 4, as in Abdelfattah et al., 2021 (jacob_cov). Deviation:
+        version 1, as in Abdelfattah et al., 2021 (jacob_cov). Deviation:
         eigenvalues of the symmetric matrix by ``eigvalsh``, where those codes use ``eig``.
     """
     return score_pass(network, batch, Jacov().attach)
@@ -48,7 +48,7 @@ def epe_nas(network: nn.Module, batch: Batch) -> float:
     ``-inf`` if a row of ``J`` is constant. Says little if most classes have one image.
 
     References:
-        Lopes, Alirezazadeh, Alexandre, 2021, EPE-NAS, equations 3 to 5, as in NASLib: classes
+        Lopes, Alirezazadeh, Alexandre, 2021, EPE-NAS, as in NASLib: classes
         are counted from the logits. Deviations: none.
     """
     return score_pass(network, batch, EpeNas().attach)

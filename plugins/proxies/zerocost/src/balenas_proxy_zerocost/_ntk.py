@@ -27,7 +27,7 @@ def ntk(network: nn.Module, batch: Batch, *, images: int | None = 16) -> float:
         images: Number of images; None for the whole batch.
 
     References:
-        Chen, Gong, Wang, 2021, TE-NAS, section 3.1. Deviation: negated, so that larger is better.
+        Chen, Gong, Wang, 2021, TE-NAS, equation 3. Deviation: negated, so that larger is better.
     """
     part = Batch(batch.images[:images], batch.labels[:images])
     with preserved(network):

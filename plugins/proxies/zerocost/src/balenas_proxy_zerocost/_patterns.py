@@ -46,8 +46,8 @@ def swap(
         seed: Seed of fresh weights.
 
     References:
-        Peng, Song, Fayek, Ciesielski, Chang, 2024, SWAP-NAS, definitions 3.2 and 3.4. Its code
-        averages 32 fresh weights: ``repeats=32``. Deviation: by default the weights given.
+        Peng, Song, Fayek, Ciesielski, Chang, 2024, SWAP-NAS. Its code averages 32 fresh
+        weights: ``repeats=32``. Deviation: by default the weights given.
     """
     part = Batch(batch.images[:images], batch.labels[:images])
     generator = Generator().manual_seed(seed)
@@ -122,7 +122,7 @@ def linear_regions(
         seed: Seed of the inputs.
 
     References:
-        Chen, Gong, Wang, 2021, TE-NAS, section 3.2. Deviations: normal inputs where the released
+        Chen, Gong, Wang, 2021, TE-NAS, section 3.1.2. Deviations: normal inputs where the released
         code crops 3x3 pixels of one channel out of CIFAR images; the network as it is where
         that code builds a smaller one.
     """

@@ -34,7 +34,7 @@ def zico(
         ValueError: Fewer than two batches.
 
     References:
-        Li, Yang, Bhardwaj, Marculescu, 2023, ZiCo, equation 14. Deviation: gradients are those
+        Li, Yang, Bhardwaj, Marculescu, 2023, ZiCo, equation 15. Deviation: gradients are those
         of each batch, as in the paper; the released code lets them add up over batches.
     """
     if len(batches) < 2:

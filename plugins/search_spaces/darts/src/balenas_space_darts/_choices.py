@@ -95,8 +95,8 @@ class Choices:
         """Return the weights of operations, multiplied by those of their edges if they have any.
 
         References:
-            Xu et al. 2020, "PC-DARTS", ICLR, equation 5 and released code, where operations and
-            edges are kept by the same products.
+            Xu et al. 2020, "PC-DARTS", ICLR, and released code, where operations and edges are
+            kept by the same products.
         """
         if not self.has_edge_weights:
             return weights
@@ -126,7 +126,7 @@ def choices(operations: str | tuple[str, ...], *, has_edge_weights: bool = False
 
     References:
         Zela et al. 2020, "Understanding and Robustifying Differentiable Architecture Search",
-        ICLR, section 3 and appendix (S1).
+        ICLR.
     """
     if operations == "s1":
         return Choices(

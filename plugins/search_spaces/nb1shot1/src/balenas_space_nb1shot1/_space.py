@@ -128,7 +128,7 @@ class NB1Shot1Space(SearchSpace[NB1Shot1Architecture]):
             ArchitectureError: The weights do not have the decisions' shapes.
 
         References:
-            Zela et al. 2020, "NAS-Bench-1Shot1", ICLR, section 3.2.
+            Zela et al. 2020, "NAS-Bench-1Shot1", ICLR.
         """
         expected = {d.name: d.shape for d in self.decisions}
         got = {name: tuple(value.shape) for name, value in weights.items()}

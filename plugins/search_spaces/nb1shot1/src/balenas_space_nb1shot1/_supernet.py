@@ -242,7 +242,7 @@ class NB1Shot1Supernet(Supernet):
         cells: Number of cells.
 
     References:
-        Zela et al. 2020, "NAS-Bench-1Shot1", ICLR, section 3. Deviations: the momentum of batch
+        Zela et al. 2020, "NAS-Bench-1Shot1", ICLR. Deviations: the momentum of batch
         normalisation is 0.003, which the released code has as 0.997; images of odd size are
         halved rounding up, as in NAS-Bench-101.
     """

@@ -68,5 +68,5 @@ TOPOLOGIES: Final = {
 """Name -> space.
 
 References:
-    Zela et al. 2020, "NAS-Bench-1Shot1", ICLR, table 1.
+    Zela et al. 2020, "NAS-Bench-1Shot1", ICLR.
 """

@@ -144,7 +144,7 @@ def expression(architecture: NB201Architecture, *, absent_none: bool = True) -> 
             one more operation.
 
     References:
-        Dong and Yang 2020, "NAS-Bench-201", ICLR, section 2.2 (released code). Like it, sums
+        Dong and Yang 2020, "NAS-Bench-201", ICLR (released code). Like it, sums
         are not flattened and keep their zeros, which gives 6,466 classes and not fewer.
     """
     terms: dict[int, list[str]] = {1: [], 2: [], 3: []}

@@ -53,9 +53,9 @@ PRESETS: Final[Mapping[str, Mapping[str, Any]]] = MappingProxyType(
 4 for images of 32 pixels) and mirroring is that of the data set.
 
 References:
-    Liu et al. 2019, "DARTS", ICLR, section 3.2 and appendix A.2 (``darts-cifar``). Dong and Yang
-    2020, "NAS-Bench-201", ICLR, table 1 (``nb201``). Deviation: the last batch of an epoch is
-    left out where it is smaller than the others.
+    Liu et al. 2019, "DARTS", ICLR, appendix A.2.1 (``darts-cifar``). Dong and Yang 2020,
+    "NAS-Bench-201", ICLR (``nb201``). Deviation: the last batch of an epoch is left out where
+    it is smaller than the others.
 """
 
 
