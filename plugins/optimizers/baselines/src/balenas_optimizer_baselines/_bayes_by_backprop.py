@@ -21,7 +21,7 @@ class BayesByBackpropOptimizer(ArchitectureOptimizer):
     natural gradient buys.
 
     References:
-        Blundell et al. 2015, "Weight Uncertainty in Neural Networks", ICML, section 3.2.
+        Blundell et al. 2015, "Weight Uncertainty in Neural Networks", ICML.
         Deviations: sigma = exp(rho) instead of log(1 + exp(rho)), and the KL divergence in
         closed form.
     """

@@ -23,7 +23,7 @@ class ReinforceOptimizer(ArchitectureOptimizer):
     References:
         Williams 1992, "Simple Statistical Gradient-Following Algorithms", Machine Learning,
         section 4. Zoph and Le 2017, "Neural Architecture Search with Reinforcement Learning",
-        ICLR, section 3.2 (moving-mean baseline). Deviations: independent categoricals in
+        ICLR (moving-mean baseline). Deviations: independent categoricals in
         place of a recurrent controller; rewards come from shared weights.
     """
 
