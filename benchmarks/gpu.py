@@ -57,7 +57,7 @@ class Setting:
 
 
 FULL = Setting(120, 90, 25, 1024, 180, 16, 5, 32)
-MINIATURE = Setting(300, 60, 3, 8, 5, 4, 1, 8)
+MINIATURE = Setting(600, 600, 3, 8, 5, 4, 1, 8)
 
 
 def device() -> torch.device:
@@ -78,14 +78,17 @@ def environment() -> Facts:
     return facts
 
 
-def build(setting: Setting) -> Facts:
-    """Build the operators for this machine in place."""
+def build(setting: Setting, folder: Path) -> Facts:
+    """Build the operators for this machine: in place on a GPU, else into the folder."""
     has_gpu = torch.cuda.is_available()
     variables = {"NGVI_BUILD": "cuda" if has_gpu else "cpu"}
     if has_gpu:
         variables["TORCH_CUDA_ARCH_LIST"] = environment()["capability"]
+    made = folder.resolve() / "build"
+    # Where other processes have the operators open, they must not change under them.
+    place = ["--inplace"] if has_gpu else ["--build-lib", str(made)]
     return _command(
-        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        [sys.executable, "setup.py", "-q", "build_ext", "--build-temp", str(made), *place],
         setting.build_seconds,
         cwd=NGVI_PROJECT,
         variables=variables,
@@ -249,7 +252,7 @@ def main() -> None:
     folder.mkdir(parents=True, exist_ok=True)
     facts: Facts = {"environment": environment()}
     steps: dict[str, Callable[[], Facts]] = {
-        "build": lambda: build(setting),
+        "build": lambda: build(setting, folder),
         "test": lambda: test(setting),
         "optimizers": lambda: optimizers(setting),
         "bandwidth": lambda: bandwidth(setting),
