@@ -126,8 +126,20 @@ def test_damage_inside_a_column_is_found_when_it_is_read(tmp_path):
     content = bytearray(path.read_bytes())
     content[end - 10] ^= 0xFF
     path.write_bytes(content)
-    with pytest.raises(DataError, match="is damaged"):
+    with pytest.raises(DataError, match=f"^{path} .*is damaged"):
         Table.open(path).values("cifar10", "accuracy")
+    with pytest.raises(DataError, match=f"^{path} .*is damaged"):
+        Table.open(path).check()
+
+
+def test_header_of_nested_brackets_is_damage(tmp_path):
+    path = saved(tmp_path)
+    with np.load(path) as old:
+        content = dict(old)
+    content["header"] = np.frombuffer(b"[" * 200_000, np.uint8)
+    np.savez(path, **content)
+    with pytest.raises(DataError, match="is not a benchmark file of balenas, or is damaged"):
+        Table.open(path)
 
 
 def rewritten(path, **changes):

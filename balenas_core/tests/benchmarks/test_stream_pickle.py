@@ -5,6 +5,7 @@ import io
 import os
 import pickle
 import sys
+import zipfile
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from balenas_core.benchmarks import (
     PickleError,
     Series,
     read_pickle,
+    read_pickle_file,
     read_pickles,
     read_torch_file,
 )
@@ -164,6 +166,113 @@ def test_object_of_a_class_is_refused():
 def test_refusal_says_what_it_found(content, message):
     with pytest.raises(PickleError, match=message):
         read_pickle(io.BytesIO(content))
+
+
+def nested(levels, wrap):
+    """A memoised value, wrapped again and again by instructions that ``wrap`` gives."""
+    return b"\x80\x04N" + wrap * levels
+
+
+def pairs(levels, first=b"N"):
+    """A pair of a pair of a pair ...: both parts of each are the same object."""
+    content = b"\x80\x04" + first + b"\x94"
+    for level in range(levels):
+        content += b"0h" + bytes([level]) + b"h" + bytes([level]) + b"\x86\x94"
+    return content
+
+
+def repeated_lists(levels):
+    content = b"\x80\x04]\x94"
+    for level in range(levels):
+        content += b"](h" + bytes([level]) + b"h" + bytes([level]) + b"e\x94"
+    return content
+
+
+@pytest.mark.parametrize("put", [b"}%bNs.", b"\x8f(%b\x90.", b"(%b\x91.", b"(%bNd."])
+@pytest.mark.parametrize("value", [nested(90_000, b"\x85")[2:], pairs(60)[2:], b"]", b"(K\x01\x91"])
+def test_key_that_is_no_flat_value_is_refused(put, value):
+    with pytest.raises(PickleError, match="as a key, which no results have"):
+        read_pickle(io.BytesIO(b"\x80\x04" + put % value))
+
+
+@pytest.mark.parametrize("call", [b"ccollections\nOrderedDict\n", b"cbuiltins\nset\n"])
+def test_key_made_by_a_function_is_checked_too(call):
+    value = nested(90_000, b"\x85")[2:]
+    pair = b"(" + value + b"N\x86l" if b"Ordered" in call else b"(" + value + b"l"
+    with pytest.raises(PickleError, match="tuple as a key"):
+        read_pickle(io.BytesIO(b"\x80\x04" + call + pair + b"\x85R."))
+
+
+@pytest.mark.parametrize("levels", [45, 200])
+@pytest.mark.parametrize("make", [pairs, repeated_lists])
+def test_value_that_repeats_its_parts_without_end_is_refused(make, levels):
+    with pytest.raises(PickleError, match=r"repeats the same part|nested deeper than 64"):
+        read_pickle(io.BytesIO(make(levels) + b"."))
+
+
+@pytest.mark.parametrize(
+    "content", [nested(50_000, b"\x85"), b"\x80\x04" + b"]" * 50_000 + b"a" * 49_999]
+)
+def test_value_that_is_far_too_deep_is_refused(content):
+    with pytest.raises(PickleError, match="nested deeper than 64 levels"):
+        read_pickle(io.BytesIO(content + b"."))
+
+
+def test_list_that_contains_itself_is_refused():
+    with pytest.raises(PickleError, match="contains itself"):
+        read_pickle(io.BytesIO(b"\x80\x04]\x94h\x00a."))
+
+
+def test_results_of_a_seed_are_keys():
+    value = {("cifar10", 777): [1, (2, (3, (4,)))], ("cifar10", 888): None, 12: "x", None: b"y"}
+    assert plain(read(value, 4)) == value
+
+
+def test_integers_made_to_have_the_same_hash_are_refused():
+    with pytest.raises(PickleError, match="int as a key"):
+        read({k * (2**61 - 1): None for k in range(10, 20)}, 4)
+
+
+def test_many_tuples_as_keys_are_refused():
+    with pytest.raises(PickleError, match="more than 4,096 tuples as keys"):
+        read({(0, k): None for k in range(5000)}, 4)
+
+
+def test_compressed_stream_of_nothing_is_refused(tmp_path):
+    path = tmp_path / "x.pbz2"
+    for content, message in (
+        (b"\x80\x04" + b"}" * 1_000_000, "tiny parts"),
+        (
+            b"\x80\x04\x8d" + (20_000_000).to_bytes(8, "little") + b"a" * 20_000_000,
+            "unpacks to more",
+        ),
+        (b"\x80\x04\x8d" + (1 << 40).to_bytes(8, "little") + b"a" * 10, "claims a text of"),
+    ):
+        path.write_bytes(bz2.compress(content, 1))
+        with pytest.raises(PickleError, match=message):
+            read_pickle_file(path)
+
+
+def test_zipped_stream_of_nothing_is_refused(tmp_path):
+    path = tmp_path / "x.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            "x/data.pkl", b"\x80\x04X" + (1 << 25).to_bytes(4, "little") + bytes(1 << 25)
+        )
+    with pytest.raises(PickleError, match="unpacks to more than"):
+        read_torch_file(path)
+
+
+def test_part_that_is_copied_over_and_over_is_refused():
+    content = b"\x80\x04(" + b"K\x01" * 1000 + b"l\x94cbuiltins\nset\n\x94"
+    with pytest.raises(PickleError, match="copies the same part over and over"):
+        read_pickle(io.BytesIO(content + b"0h\x01h\x00\x85R" * 200 + b"."))
+
+
+def test_run_of_floats_is_not_repeated_by_reference():
+    run = b"".join(b"K" + bytes([n]) + b"G" + bytes(8) for n in range(20))
+    with pytest.raises(PickleError, match="remembers a mark"):
+        read_pickle(io.BytesIO(b"\x80\x04}(" + run + b"\x94u."))
 
 
 def test_pickles_in_a_row_are_read_one_by_one():

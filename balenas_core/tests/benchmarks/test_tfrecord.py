@@ -1,5 +1,6 @@
 import io
 import struct
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -71,6 +72,16 @@ def test_any_changed_byte_is_noticed(position):
     content[position] ^= 0x10
     with pytest.raises(DataError, match=r"x\.tfrecord"):
         records(bytes(content))
+
+
+def test_one_long_record_among_many_short_ones_takes_no_more_memory_than_they_have():
+    contents = [bytes(100_000), *(str(number).encode() for number in range(2000))]
+    tracemalloc.start()
+    try:
+        assert records(b"".join(map(framed, contents))) == contents
+        assert tracemalloc.get_traced_memory()[1] < 200e6  # padded all together: 400 MB and more
+    finally:
+        tracemalloc.stop()
 
 
 def test_the_damaged_record_is_named():

@@ -11,7 +11,11 @@ from balenas_core.benchmarks._cache import (
     installed_table as installed_table,
     table_path as table_path,
 )
-from balenas_core.benchmarks._plain_pickle import load_plain_pickle as load_plain_pickle
+from balenas_core.benchmarks._pickle_files import (
+    read_pickle_file as read_pickle_file,
+    read_torch_file as read_torch_file,
+)
+from balenas_core.benchmarks._pickle_limits import PickleError as PickleError
 from balenas_core.benchmarks._protobuf import protobuf_fields as protobuf_fields
 from balenas_core.benchmarks._ranking import (
     best_value as best_value,
@@ -20,7 +24,6 @@ from balenas_core.benchmarks._ranking import (
 )
 from balenas_core.benchmarks._series import Series as Series
 from balenas_core.benchmarks._stream_pickle import (
-    PickleError as PickleError,
     read_pickle as read_pickle,
     read_pickles as read_pickles,
 )
@@ -30,4 +33,3 @@ from balenas_core.benchmarks._tfrecord import (
     masked_crc32c as masked_crc32c,
     read_tfrecords as read_tfrecords,
 )
-from balenas_core.benchmarks._torch_file import read_torch_file as read_torch_file

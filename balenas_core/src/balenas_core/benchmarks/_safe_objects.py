@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 
+from balenas_core.benchmarks._pickle_limits import check_keys
 from balenas_core.benchmarks._series import Series
+
+_CODE: Final = re.compile(r"[<>|=]?[biuf]\d")
 
 
 class Safe:
@@ -25,9 +29,9 @@ class StatefulSafe:
     """A numpy dtype that is being read."""
 
     def __init__(self, code: str) -> None:
+        if not isinstance(code, str) or not _CODE.fullmatch(code):
+            raise ValueError(f"numpy scalars of type {str(code)[:20]!r} are not read")
         self.dtype = np.dtype(code)
-        if self.dtype.kind not in "biuf":
-            raise ValueError(f"numpy scalars of type {code!r} are not read")
 
     def set_state(self, state: tuple[Any, ...]) -> None:
         """Set the byte order."""
@@ -36,7 +40,15 @@ class StatefulSafe:
 
 
 def _ordered(pairs: Any = ()) -> Series:
-    return Series(dict(pairs))
+    items = list(pairs.items()) if isinstance(pairs, Series) else [(k, v) for k, v in pairs]
+    check_keys([key for key, _ in items])
+    return Series(dict(items))
+
+
+def _set(items: Any = ()) -> set[Any]:
+    made = list(items)
+    check_keys(made)
+    return set(made)
 
 
 def _dtype(code: str, *_: Any) -> StatefulSafe:
@@ -65,8 +77,8 @@ _STORAGES = ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Cha
 
 SAFE: Final[dict[tuple[str, str], Safe]] = {
     ("collections", "OrderedDict"): Safe(_ordered),
-    ("builtins", "set"): Safe(lambda items=(): set(items)),
-    ("__builtin__", "set"): Safe(lambda items=(): set(items)),
+    ("builtins", "set"): Safe(_set),
+    ("__builtin__", "set"): Safe(_set),
     ("builtins", "bytes"): Safe(_no_bytes),
     ("__builtin__", "bytes"): Safe(_no_bytes),
     ("_codecs", "encode"): Safe(_encode),

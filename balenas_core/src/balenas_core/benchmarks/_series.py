@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,10 @@ class Series(Mapping[Any, Any]):
 
     def __len__(self) -> int:
         return len(self._plain) + sum(len(keys) for keys, _ in self._packed)
+
+    def plain_values(self) -> Iterable[Any]:
+        """Return the values that are not kept in arrays."""
+        return self._plain.values()
 
     def update(self, items: Mapping[Any, Any]) -> None:
         """Add items of any type."""

@@ -3,7 +3,8 @@
 The official NAS-Bench-201 files are pickles of 2 GB and more, mostly dicts of 200 floats. The
 standard unpickler needs more than 10 GB for them, and runs what they say. This one keeps such a
 dict as an array, knows no instruction that could import or call anything outside ``_SAFE``, and
-reads the file in pieces.
+reads the file in pieces. What it takes in time and memory grows with the file, whatever that
+holds: see ``_pickle_limits``.
 """
 
 from __future__ import annotations
@@ -16,12 +17,22 @@ from typing import IO, Any, Final, NoReturn
 
 import numpy as np
 
+from balenas_core.benchmarks._pickle_limits import (
+    Budget,
+    PickleError,
+    check_keys,
+    check_shape,
+    without_garbage_collection,
+)
 from balenas_core.benchmarks._safe_objects import SAFE, Safe, Skipped, StatefulSafe
 from balenas_core.benchmarks._series import Series
 
 _CHUNK: Final = 1 << 20
 _MARGIN: Final = 64
 """Bytes that the longest instruction of fixed size needs, and more."""
+
+_LONGEST: Final = 1 << 26
+"""No text of a benchmark is near this."""
 
 _PACK_FROM: Final = 8
 """A dict update of at least so many floats is kept as an array."""
@@ -52,10 +63,6 @@ _RUNS: Final = tuple(
 """Items of a dict from an int, or a string seen before, to a float; many at once."""
 
 
-class PickleError(Exception):
-    """The stream is not a pickle of data; the message says what it holds instead."""
-
-
 class _Run:
     """Consecutive items of a dict."""
 
@@ -66,28 +73,34 @@ class _Run:
         self.values = values
 
 
-def read_pickle(file: IO[bytes]) -> Any:
+def read_pickle(file: IO[bytes], *, stored: int | None = None) -> Any:
     """Read the first pickle of a file.
 
     Dicts come as ``Series``. Tensors come as objects of no use: their contents are skipped.
 
+    Args:
+        file: The stream.
+        stored: Bytes that the stream takes on the disk, where it is compressed: one that unpacks
+            to far more than any data does is refused.
+
     Raises:
         PickleError: The stream ends early, or holds anything but plain data, sets, numpy
-            scalars and tensors.
+            scalars and tensors, or would take more time or memory than its length explains.
     """
-    return next(read_pickles(file))
+    return next(read_pickles(file, stored=stored))
 
 
-def read_pickles(file: IO[bytes]) -> Iterator[Any]:
+def read_pickles(file: IO[bytes], *, stored: int | None = None) -> Iterator[Any]:
     """Yield pickles that stand one behind the other, as ``read_pickle`` reads each.
 
     Raises:
         PickleError: As ``read_pickle``; also at the end of the file, where no pickle follows.
     """
-    machine = _Machine(file)
+    machine = _Machine(file, stored)
     while True:
         try:
-            value = machine.run()
+            with without_garbage_collection():
+                value = machine.run()
         except EOFError as error:
             raise PickleError("it is truncated") from error
         except _DAMAGE as error:
@@ -102,8 +115,9 @@ def read_pickles(file: IO[bytes]) -> Iterator[Any]:
 class _Machine:
     """Stack, memo and input of one pickle."""
 
-    def __init__(self, file: IO[bytes]) -> None:
+    def __init__(self, file: IO[bytes], stored: int | None = None) -> None:
         self._file = file
+        self._budget = Budget(stored)
         self._data = b""
         self._at = 0
         self._stack: list[Any] = []
@@ -136,7 +150,9 @@ class _Machine:
                 self._at = at + 2
             elif op == b".":
                 self._at = at + 1
-                return stack.pop()
+                value = stack.pop()
+                check_shape(value, self._budget.read)
+                return value
             elif op == b"":
                 raise PickleError("it is truncated")
             else:
@@ -151,12 +167,15 @@ class _Machine:
             part = self._file.read(max(_CHUNK, min(size - have, 16 * _CHUNK)))
             if not part:
                 break
+            self._budget.unpack(len(part))
             parts.append(part)
             have += len(part)
         self._data, self._at = b"".join(parts), 0
 
     def take(self, size: int) -> bytes:
         """Return the next bytes."""
+        if size > _LONGEST:
+            raise PickleError(f"it is truncated or damaged: it claims a text of {size:,} bytes")
         if len(self._data) - self._at < size:
             self._fill(size)
         if len(self._data) - self._at < size:
@@ -191,6 +210,11 @@ class _Machine:
     def push(self, value: Any) -> None:
         """Put a value on the stack."""
         self._stack.append(value)
+
+    def put(self, made: Any) -> None:
+        """Put something on the stack that takes more memory than its instruction."""
+        self._budget.make()
+        self._stack.append(made)
 
     def pop(self) -> Any:
         """Take a value from the stack."""
@@ -230,10 +254,13 @@ class _Machine:
 
     def memoize(self, index: int | None = None) -> None:
         """Remember the top of the stack."""
+        top = self._stack[-1]
+        if top is _MARK or isinstance(top, _Run):
+            raise PickleError("it is damaged: it remembers a mark")
         if index is None or index == len(self._memo):
-            self._memo.append(self._stack[-1])
+            self._memo.append(top)
         elif index < len(self._memo):
-            self._memo[index] = self._stack[-1]
+            self._memo[index] = top
         else:
             raise PickleError(f"it is damaged: memo number {index} comes after {len(self._memo)}")
 
@@ -244,10 +271,12 @@ class _Machine:
             raise PickleError(f"it sets items of {type(target).__name__}")
         if items and isinstance(items[0], _Run):
             run, items = items[0], items[1:]
+            check_keys(run.keys, len(target))
             self._pack(target, run.keys, run.values)
         keys, values = items[::2], items[1::2]
         if len(keys) != len(values):
             raise PickleError("it is damaged: a dict has a key without a value")
+        check_keys(keys, len(target))
         if len(values) >= _PACK_FROM and set(map(type, values)) == {float}:
             self._pack(target, keys, np.array(values))
         else:
@@ -271,7 +300,15 @@ class _Machine:
         target = self._stack[-1]
         if not isinstance(target, set):
             raise PickleError(f"it adds to {type(target).__name__}")
-        target.update(_flat(items))
+        added = _flat(items)
+        check_keys(added, len(target))
+        target.update(added)
+
+    def frozen_set(self) -> None:
+        """Push a set of everything above the last mark."""
+        items = _flat(self.pop_mark())
+        check_keys(items)
+        self.put(frozenset(items))
 
     def find(self, module: str, name: str) -> None:
         """Push one of the few classes and functions that only make data."""
@@ -286,7 +323,8 @@ class _Machine:
         function = self._stack.pop()
         if not isinstance(function, Safe) or not isinstance(arguments, tuple):
             raise PickleError(f"it calls {type(function).__name__}, and only plain data is read")
-        self._stack.append(function.call(*arguments))
+        self._budget.copy(arguments)
+        self.put(function.call(*arguments))
 
     def build(self) -> None:
         """Give an object its state."""
@@ -332,12 +370,12 @@ def _stack_global(machine: _Machine) -> None:
 
 def _tuple(machine: _Machine, size: int) -> None:
     items = [machine.pop() for _ in range(size)]
-    machine.push(tuple(reversed(items)))
+    machine.put(tuple(reversed(items)))
 
 
 def _dict(machine: _Machine) -> None:
     items = machine.pop_mark()
-    machine.push(Series())
+    machine.put(Series())
     machine.set_items(items)
 
 
@@ -348,7 +386,7 @@ def _set_item(machine: _Machine) -> None:
 
 def _persistent(machine: _Machine) -> None:
     machine.pop()
-    machine.push(Skipped())  # a storage of torch
+    machine.put(Skipped())  # a storage of torch
 
 
 _OPERATIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
@@ -373,22 +411,22 @@ _OPERATIONS: Final[dict[bytes, Callable[[_Machine], None]]] = {
     b"q": lambda m: m.memoize(m.integer(1)),
     b"r": lambda m: m.memoize(m.integer(4)),
     b"\x94": _Machine.memoize,
-    b"}": lambda m: m.push(Series()),
-    b"]": lambda m: m.push([]),
+    b"}": lambda m: m.put(Series()),
+    b"]": lambda m: m.put([]),
     b")": lambda m: m.push(()),
-    b"\x8f": lambda m: m.push(set()),
-    b"t": lambda m: m.push(tuple(_flat(m.pop_mark()))),
+    b"\x8f": lambda m: m.put(set()),
+    b"t": lambda m: m.put(tuple(_flat(m.pop_mark()))),
     b"\x85": lambda m: _tuple(m, 1),
     b"\x86": lambda m: _tuple(m, 2),
     b"\x87": lambda m: _tuple(m, 3),
-    b"l": lambda m: m.push(_flat(m.pop_mark())),
+    b"l": lambda m: m.put(_flat(m.pop_mark())),
     b"d": _dict,
     b"a": lambda m: m.extend([m.pop()]),
     b"e": lambda m: m.extend(m.pop_mark()),
     b"s": _set_item,
     b"u": lambda m: m.set_items(m.pop_mark()),
     b"\x90": lambda m: m.add(m.pop_mark()),
-    b"\x91": lambda m: m.push(frozenset(_flat(m.pop_mark()))),
+    b"\x91": _Machine.frozen_set,
     b"c": lambda m: m.find(m.line(), m.line()),
     b"\x93": _stack_global,
     b"R": _Machine.call,

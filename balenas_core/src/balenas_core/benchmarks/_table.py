@@ -28,6 +28,7 @@ _DAMAGE: Final = (
     KeyError,
     TypeError,
     EOFError,
+    RuntimeError,  # nested too deep, encrypted, or a zip feature that Python lacks
     zipfile.BadZipFile,
     zlib.error,
 )
@@ -92,6 +93,7 @@ class Table:
         self._places = {key: f"column{n}" for n, key in enumerate(self._columns)}
         self._curves = {key: f"curve{n}" for n, key in enumerate(curves or {})}
         self._extras = tuple(extras or ())
+        self._file: Path | None = None
         self._read: dict[tuple[str, str, int], NDArray[np.float64]] = {}
         if len(np.unique(self.keys)) != len(self.keys):
             raise ValueError("keys must differ; two architectures have the same")
@@ -190,6 +192,15 @@ class Table:
             )
         return self._stored(f"extra_{name}").copy()
 
+    def check(self) -> None:
+        """Read all that the file holds, once.
+
+        Raises:
+            DataError: It is damaged.
+        """
+        for name in self._arrays:
+            self._stored(name)
+
     def _array(self, name: str) -> NDArray[np.float64]:
         return self._stored(name).astype(np.float64, copy=False)
 
@@ -197,7 +208,7 @@ class Table:
         try:
             return np.asarray(self._arrays[name])
         except _DAMAGE as error:
-            raise _damaged(self.source, error) from error
+            raise _damaged(str(self._file or self.source), error) from error
 
     def write(self, file: IO[bytes]) -> None:
         """Write the table; numbers that float32 holds exactly are stored so."""
@@ -236,6 +247,7 @@ class Table:
             if not isinstance(arrays, np.lib.npyio.NpzFile):
                 raise ValueError("it holds one array")
             table = cls._from_file(_header(path, json.loads(arrays["header"].tobytes())), arrays)
+            table._file = path
         except DataError:
             file.close()
             raise

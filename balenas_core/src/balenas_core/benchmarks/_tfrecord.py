@@ -20,6 +20,9 @@ _BATCH: Final = 2048
 _LONGEST: Final = 1 << 24
 """No record of a benchmark is near this; a length beyond it is damage."""
 
+_BATCH_BYTES: Final = 1 << 26
+"""Of records read, or padded to one length, at a time."""
+
 
 def read_tfrecords(file: IO[bytes], name: str) -> Iterator[bytes]:
     """Yield the records of a file, each checked against its checksums.
@@ -56,7 +59,10 @@ def read_tfrecords(file: IO[bytes], name: str) -> Iterator[bytes]:
 def _frames(
     file: IO[bytes], name: str, number: int
 ) -> Iterator[tuple[bytes, bytes, tuple[int, int]]]:
+    held = 0
     for offset in range(_BATCH):
+        if held > _BATCH_BYTES:
+            return
         head = file.read(12)
         if not head:
             return
@@ -67,6 +73,7 @@ def _frames(
         rest = file.read(length + 4)
         if len(rest) != length + 4:
             raise DataError(f"{name} is truncated at record {number + offset}. Download it again.")
+        held += length
         content_crc = struct.unpack("<I", rest[length:])[0]
         yield head[:8], rest[:length], (head_crc, content_crc)
 
@@ -89,24 +96,32 @@ def crc32c(contents: list[bytes]) -> NDArray[np.uint32]:
         >>> hex(crc32c([b"123456789"])[0])
         '0xe3069283'
     """
-    if not contents:
-        return np.zeros(0, np.uint32)
-    lengths = np.fromiter(map(len, contents), np.int64)
-    longest = int(lengths.max())
+    lengths = np.fromiter(map(len, contents), np.int64, len(contents))
     order = np.argsort(-lengths, kind="stable")
-    # Right-aligned, longest first: column t belongs to a leading slice of the rows.
-    joined = b"".join(contents[k].rjust(longest, b"\0") for k in order)
+    result = np.empty(len(contents), np.uint32)
+    start = 0
+    while start < len(order):
+        # All are padded to the longest: one that is far longer than the others goes with few.
+        several = max(1, _BATCH_BYTES // max(1, int(lengths[order[start]])))
+        part = order[start : start + several]
+        result[part] = _crc32c_by_length([contents[k] for k in part], lengths[part])
+        start += several
+    return result
+
+
+def _crc32c_by_length(contents: list[bytes], lengths: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return the CRC-32C of each text, of which the longest come first."""
+    longest = int(lengths[0])
+    # Right-aligned: column t belongs to a leading slice of the rows.
+    joined = b"".join(content.rjust(longest, b"\0") for content in contents)
     columns = np.frombuffer(joined, np.uint8).reshape(len(contents), longest).T.copy()
-    starts = longest - lengths[order]
-    active = np.searchsorted(starts, np.arange(longest), side="right")
+    active = np.searchsorted(longest - lengths, np.arange(longest), side="right")
     table = _table()
     crc = np.full(len(contents), 0xFFFFFFFF, np.uint32)
     for byte, count in zip(columns, active.tolist(), strict=True):
         part = crc[:count]
         crc[:count] = table[(part & 0xFF) ^ byte[:count]] ^ (part >> 8)
-    result = np.empty_like(crc)
-    result[order] = ~crc
-    return result
+    return ~crc
 
 
 @cache

@@ -1,3 +1,4 @@
+import base64
 import json
 from pathlib import Path
 
@@ -195,6 +196,12 @@ def changed(content, **changes):
         ({"message": "CP///w=="}, "record 0"),
         ({"epochs": "108"}, "the epochs a number"),
         ({"hash": "0" * 32}, "is not the hash of its cell"),
+        ({"hash": "x" * 60_000}, "is no result of the benchmark"),
+        ({"epochs": 7}, "is no result of the benchmark"),
+        ({"operations": ["input", "output"]}, "matrix and operations must be texts"),
+        ({"matrix": "0" * 64}, "must be texts, of up to 7 vertices"),
+        # parameters: a varint of more than 64 bits
+        ({"message": base64.b64encode(b"\x10" + b"\xff" * 9 + b"\x7f").decode()}, "record 0"),
     ],
 )
 def test_record_that_does_not_fit_is_named(tmp_path, changes, message):
@@ -246,3 +253,10 @@ def test_damaged_file_is_refused(source, tmp_path):
 def test_missing_file_is_refused(tmp_path):
     with pytest.raises(DataError, match=r"cannot read .*No such file.*nasbench_only108"):
         read_official(tmp_path / "x.tfrecord")
+
+
+def test_record_of_nested_brackets_is_refused(tmp_path):
+    path = tmp_path / "x.tfrecord"
+    path.write_bytes(official.framed(b"[" * 200_000))
+    with pytest.raises(DataError, match=r"record 0 is not one of NAS-Bench-101"):
+        read_official(path)

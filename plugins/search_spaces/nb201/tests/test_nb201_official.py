@@ -1,3 +1,4 @@
+import bz2
 import os
 import pickle
 
@@ -214,6 +215,14 @@ def test_truncated_compressed_file_is_refused(tmp_path):
         (lambda c: run_of(c).update(params="many"), "could not convert"),
         (lambda c: runs_of(c).update({("svhn", 1): run_of(c)}), "unknown dataset 'svhn'"),
         (lambda c: c["arch2infos"][0]["less"].update(arch_str="|a~0|"), "should be"),
+        (lambda c: c["arch2infos"][0]["less"].update(arch_str=[1]), "list where text belongs"),
+        (lambda c: run_of(c).update(epochs=10**9), "for 1000000000 epochs, not for 1 to 1000"),
+        (lambda c: run_of(c).update(eval_names=[("x", "y")]), "unknown split"),
+        (lambda c: run_of(c).update(params=10**400), "too large"),
+        (
+            lambda c: runs_of(c).update({("cifar10-valid", seed): run_of(c) for seed in range(20)}),
+            "results of more than 16 seeds",
+        ),
     ],
 )
 def test_content_that_does_not_fit_is_named(tmp_path, change, message):
@@ -223,6 +232,20 @@ def test_content_that_does_not_fit_is_named(tmp_path, change, message):
     torch.save(content, path)
     with pytest.raises(DataError, match=f"x.pth is not what it should be: .*{message}"):
         converted(path)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"\x80\x04}N" + b"\x85" * 1_000_000 + b"Ns.", "tiny parts|as a key"),
+        (b"\x80\x04}N" + b"\x85" * 1_000 + b"Ns.", "tuple as a key"),
+    ],
+)
+def test_file_that_would_overflow_the_stack_is_refused(tmp_path, content, message):
+    path = tmp_path / "NATS-tss-v1_0-0.pickle.pbz2"
+    path.write_bytes(bz2.compress(content))
+    with pytest.raises(DataError, match=f"is not what it should be: it has .*({message})"):
+        read_official(path)
 
 
 def runs_of(content):

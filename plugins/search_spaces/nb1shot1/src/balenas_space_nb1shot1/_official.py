@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from array import array
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,7 @@ import numpy as np
 from balenas_core.benchmarks import Column, Table, protobuf_fields, read_tfrecords
 from balenas_core.errors import DataError
 from balenas_space_nb1shot1._configurations import configuration_hashes
-from balenas_space_nb1shot1._nb101 import NB101Cell, module_hash
+from balenas_space_nb1shot1._nb101 import VERTICES, NB101Cell, module_hash
 from balenas_space_nb1shot1._topology import NB101_OPERATIONS, TOPOLOGIES
 
 if TYPE_CHECKING:
@@ -23,8 +24,13 @@ if TYPE_CHECKING:
 CELLS: Final = 423_624
 _RUNS: Final = 3
 _FULL_EPOCHS: Final = 108
+_HASH: Final = re.compile(r"[0-9a-f]{32}")
 _CHECKED_CELLS: Final = 200
 """So many cells at the start have their hash computed: enough to notice another file."""
+
+_EPOCHS: Final = (4, 12, 36, _FULL_EPOCHS)
+_DAMAGE: Final = (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError)
+"""What reading a record of another format raises."""
 
 _REMEDY: Final = "Give 'nasbench_only108.tfrecord' or 'nasbench_full.tfrecord', complete."
 _METRICS: Final = ("training_time", "train_accuracy", "validation_accuracy", "test_accuracy")
@@ -70,7 +76,7 @@ def read_official(source: Path, *, allow_missing: bool = False) -> Table:
             for number, content in enumerate(read_tfrecords(file, str(source))):
                 try:
                     collector.add(parse_record(content))
-                except (ValueError, TypeError, KeyError, IndexError) as error:
+                except _DAMAGE as error:
                     raise DataError(
                         f"{source}: record {number} is not one of NAS-Bench-101 "
                         f"({type(error).__name__}: {error}). {_REMEDY}"
@@ -95,6 +101,8 @@ def parse_record(content: bytes) -> Record:
         ValueError, TypeError, IndexError: It is something else.
     """
     name, epochs, bits, operations, message = json.loads(content)
+    if not (isinstance(bits, str) and isinstance(operations, str) and len(bits) <= VERTICES**2):
+        raise TypeError(f"matrix and operations must be texts, of up to {VERTICES} vertices")
     size = round(len(bits) ** 0.5)
     names = operations.split(",")
     if size * size != len(bits) or size != len(names) or set(bits) - {"0", "1"}:
@@ -110,6 +118,8 @@ def parse_record(content: bytes) -> Record:
             parameters = int(value)
     if not isinstance(name, str) or not isinstance(epochs, int):
         raise TypeError("the hash must be text and the epochs a number")
+    if not _HASH.fullmatch(name) or epochs not in _EPOCHS:
+        raise ValueError(f"{name[:40]!r} after {epochs} epochs is no result of the benchmark")
     # Of the start, of half of the epochs, of the end.
     rows = evaluations[2], evaluations[1]
     return Record(name, epochs, NB101Cell(matrix, tuple(names[1:-1])), parameters, rows)

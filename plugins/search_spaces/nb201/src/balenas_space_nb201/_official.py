@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bz2
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -14,7 +13,7 @@ from balenas_core.benchmarks import (
     Column,
     PickleError,
     Table,
-    read_pickle,
+    read_pickle_file,
     read_torch_file,
 )
 from balenas_core.errors import ArchitectureError, DataError
@@ -32,6 +31,8 @@ _KINDS: Final = (
     "'NAS-Bench-201-v1_?-*.pth', its archive folder of '??????-FULL.pth' files, "
     "'NATS-tss-v1_0-*.pickle.pbz2', or the folder 'NATS-tss-v1_0-*-simple'"
 )
+_WRONG_NUMBERS: Final = (ValueError, OverflowError)
+_MOST_SEEDS: Final = 16
 _REMEDY: Final = f"Give {_KINDS}, complete and unpacked."
 
 _Runs = Mapping[Any, Any]
@@ -66,7 +67,7 @@ def read_official(source: Path, *, with_curves: bool = False, allow_missing: boo
         raise DataError(f"no such file or folder: {error.filename}. {_REMEDY}") from error
     except (OSError, EOFError) as error:
         raise DataError(f"cannot read {source}: {error}. {_REMEDY}") from error
-    except (PickleError, ArchitectureError, KeyError, TypeError, ValueError) as error:
+    except (PickleError, ArchitectureError, KeyError, TypeError, *_WRONG_NUMBERS) as error:
         reason = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DataError(f"{source} is not what it should be: {reason}. {_REMEDY}") from error
     missing = COUNT - len(collector.keys)
@@ -98,14 +99,11 @@ def _architectures(source: Path) -> Iterator[tuple[int, _Runs]]:
 
 
 def _read(path: Path) -> Any:
-    if path.name.endswith(".pbz2"):
-        with bz2.open(path) as file:
-            return read_pickle(file)
-    return read_torch_file(path)
+    return read_pickle_file(path) if path.name.endswith(".pbz2") else read_torch_file(path)
 
 
 def _of_file(content: Mapping[Any, Any]) -> Iterator[tuple[int, _Runs]]:
-    texts, infos = content["meta_archs"], dict(content["arch2infos"])
+    texts, infos = content["meta_archs"], dict(_mapping(content["arch2infos"]))
     for index in sorted(infos):
         if not 0 <= index < len(texts):
             raise ValueError(f"it has results of architecture {index}, and names {len(texts)}")
@@ -117,8 +115,8 @@ def _checked(where: str, runs: _Runs, text: str | None) -> _Runs:
     for epochs, results in runs.items():
         if epochs not in _EPOCHS:
             raise ValueError(f"{where} has results {epochs!r}; known are {', '.join(_EPOCHS)}")
-        if text is not None and _mapping(results)["arch_str"] != text:
-            raise ValueError(f"{where} should be {text} and is {results['arch_str']}")
+        if text is not None and _text(_mapping(results)["arch_str"]) != _text(text):
+            raise ValueError(f"{where} should be {text[:200]} and is {results['arch_str'][:200]}")
     return runs
 
 
@@ -128,12 +126,19 @@ def _mapping(value: Any) -> Mapping[Any, Any]:
     return value
 
 
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"it has {type(value).__name__} where text belongs")
+    return value
+
+
 class _Collector:
     """Gathers results by column."""
 
     def __init__(self, *, with_curves: bool) -> None:
         self.keys: dict[int, bytes] = {}
         self._with_curves = with_curves
+        self._seeds: set[int] = set()
         self._columns: dict[tuple[str, str], Measurement] = {}
         self._values: dict[tuple[str, str, int], NDArray[np.float64]] = {}
         self._curves: dict[tuple[str, str, int], NDArray[np.float32]] = {}
@@ -144,7 +149,7 @@ class _Collector:
             raise ValueError(f"there is no architecture number {index}, or nothing about it")
         for epochs, results in runs.items():
             state = _mapping(results)
-            self.keys[index] = str(parse(state["arch_str"])).encode()
+            self.keys[index] = str(parse(_text(state["arch_str"]))).encode()
             for (dataset, seed), trial in _mapping(state["all_results"]).items():
                 if dataset not in DATASETS:
                     raise ValueError(f"it has results on an unknown dataset {dataset!r}")
@@ -156,6 +161,9 @@ class _Collector:
         key = found.dataset, found.metric + suffix
         self._columns.setdefault(key, found)
         place = *key, seed
+        self._seeds.add(seed)
+        if len(self._seeds) > _MOST_SEEDS:
+            raise ValueError(f"it has results of more than {_MOST_SEEDS} seeds")
         if place not in self._values:
             self._values[place] = np.full(COUNT, np.nan)
         self._values[place][index] = found.value

