@@ -92,7 +92,7 @@ def without_locks(monkeypatch):
     def unsupported(*args, **kwargs):
         raise OSError(errno.EOPNOTSUPP, "Operation not supported")
 
-    monkeypatch.setattr("balenas_core.files._lock._system_lock", unsupported)
+    monkeypatch.setattr("balenas_core.files._lock.system_lock", unsupported)
 
 
 def _leave(folder, **changes):
@@ -131,3 +131,43 @@ def test_without_system_locks_another_machine_is_believed(tmp_path, without_lock
 def test_a_half_written_lock_file_does_not_block(tmp_path):
     (tmp_path / LOCK).write_text('{"pid": 12')
     RunLock.acquire(tmp_path).release()
+
+
+def test_the_lock_of_a_file_is_beside_it_and_ends_with_its_process(tmp_path):
+    file = tmp_path / "scores.csv"
+    code = _HOLD.replace("RunLock.acquire(", "RunLock.acquire_file(")
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(file)], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        assert process.stdout.readline() == "held\n"
+        assert [entry.name for entry in tmp_path.iterdir()] == [".scores.csv.lock"]
+        with pytest.raises(RunLockedError, match=f"being written by process {process.pid} on "):
+            RunLock.acquire_file(file)
+        process.kill()
+    lock = RunLock.acquire_file(file)
+    lock.release()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_where_nothing_can_be_made_is_locked_itself(tmp_path, monkeypatch):
+    file = tmp_path / "scores.csv"
+    made = os.open
+
+    def refuse(path, flags, *mode):
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return made(path, flags, *mode)
+
+    monkeypatch.setattr(os, "open", refuse)
+    with pytest.raises(PermissionError):  # there is nothing to lock
+        RunLock.acquire_file(file)
+    monkeypatch.undo()
+    file.write_text("architecture\n")
+    monkeypatch.setattr(os, "open", refuse)
+    lock = RunLock.acquire_file(file)
+    with pytest.raises(RunLockedError, match="being written by another process"):
+        RunLock.acquire_file(file)
+    lock.release()
+    assert file.read_text() == "architecture\n"
+    RunLock.acquire_file(file).release()

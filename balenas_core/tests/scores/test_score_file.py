@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from balenas_core.errors import OutputError, UsageError
+from balenas_core.errors import OutputError, RunLockedError, UsageError
 from balenas_core.scores import ScoreFile
 from balenas_core.scores._file import read_table
 
@@ -102,9 +102,38 @@ def test_what_is_no_table_of_scores_is_refused(tmp_path):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "plain").write_text("")
-    file = ScoreFile(tmp_path / "plain" / "a.csv", ["x", "y"], "abcd")
     with pytest.raises(OutputError, match=r"cannot write .*a\.csv"):
-        file.append(*ROWS[0])
+        ScoreFile(tmp_path / "plain" / "a.csv", ["x", "y"], "abcd")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_file_that_is_being_written_is_refused(tmp_path, form):
+    need(form)
+    path, other = tmp_path / f"a{form}", tmp_path / f"link{form}"
+    other.symlink_to(path)
+    first = ScoreFile(path, ["x", "y"], "abcd")
+    for name in (path, other):
+        with pytest.raises(RunLockedError, match=rf"a{form} is being written by process \d+"):
+            ScoreFile(name, ["x", "y"], "abcd")
+    first.append(*ROWS[0])
+    first.close()
+    assert ScoreFile(path, ["x", "y"], "abcd").architectures == {ROWS[0][0]}
+
+
+def test_a_refused_file_is_free_again(tmp_path):
+    path = tmp_path / "scores.csv"
+    fill(path)
+    with pytest.raises(UsageError, match="other settings"):
+        ScoreFile(path, ["x", "y"], "beef")
+    fill(path, [])
+    assert [file.name for file in tmp_path.iterdir()] == ["scores.csv"]
+
+
+def test_nested_brackets_are_no_table(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[" * 200_000)
+    with pytest.raises(UsageError, match="is no table of scores"):
+        ScoreFile(path, ["x"], "abcd")
 
 
 def test_an_empty_file_is_filled(tmp_path):

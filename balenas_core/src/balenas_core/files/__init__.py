@@ -5,6 +5,8 @@ What a run or a table of scores keeps in them is not known here.
 
 from balenas_core.files._atomic import (
     is_unfinished as is_unfinished,
+    remove_unfinished as remove_unfinished,
+    unfinished_directory as unfinished_directory,
     write_atomically as write_atomically,
 )
 from balenas_core.files._lock import (

@@ -1,4 +1,4 @@
-"""One process at a time in a run directory.
+"""One process at a time in a run directory, or on a file that grows.
 
 The operating system holds the lock, so that it ends with its process, however that ends. The
 file says who holds it; where the file system knows no locks, that alone decides.
@@ -21,14 +21,15 @@ from pathlib import Path
 from typing import Self
 
 from balenas_core.errors import RunLockedError
+from balenas_core.files._system_lock import UNSUPPORTED, is_same_file, system_lock
 
 _log = logging.getLogger(__name__)
 
 LOCK = "lock"
 
-_UNSUPPORTED = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP})
 # `holder` takes the lock for an instant to see whether it can.
 _ATTEMPTS, _PAUSE = 5, 0.02
+_NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,15 @@ class Holder:
 
 
 class RunLock:
-    """The right of this process to write a run directory; made by ``acquire``."""
+    """The right of this process to write a run directory, or a file.
 
-    def __init__(self, path: Path, descriptor: int) -> None:
+    It is made by ``acquire`` or ``acquire_file``.
+    """
+
+    def __init__(self, path: Path, descriptor: int, *, is_own: bool = True) -> None:
         self._path = path
         self._descriptor: int | None = descriptor
+        self._is_own = is_own
 
     @classmethod
     def acquire(cls, folder: Path) -> Self:
@@ -90,6 +95,43 @@ class RunLock:
             OSError: The lock's file cannot be written.
         """
         path = folder / LOCK
+        found = cls._take(path)
+        if found is None:
+            raise RunLockedError(
+                f"run {folder} is in use by {_read(path) or 'another process'}. Wait for it, or "
+                f"end it first; if it does not run any more, remove {path}."
+            )
+        return found
+
+    @classmethod
+    def acquire_file(cls, file: Path) -> Self:
+        """Take the lock of a file that may not exist yet: ``.NAME.lock`` beside it.
+
+        In a folder where nothing can be made, the file itself is locked.
+
+        Raises:
+            RunLockedError: Another process has it.
+            OSError: The lock cannot be written, and there is no such file.
+        """
+        file = file.resolve()  # two names of one file have one lock
+        path = file.with_name(f".{file.name}.{LOCK}")
+        try:
+            found = cls._take(path)
+        except OSError as error:
+            if error.errno not in _NO_RIGHT or not file.is_file():
+                raise
+            path, found = file, cls._take_itself(file)
+        if found is None:
+            advice = "" if path == file else f"; if it does not run any more, remove {path}"
+            raise RunLockedError(
+                f"{file} is being written by {_read(path) or 'another process'}. Wait for it, or "
+                f"choose another file with --output{advice}."
+            )
+        return found
+
+    @classmethod
+    def _take(cls, path: Path) -> Self | None:
+        """Return the lock that stands at ``path``, None where another process has it."""
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE)
@@ -97,7 +139,7 @@ class RunLock:
             try:
                 is_free = _try_lock(descriptor, path)
                 # A holder removes the file when it ends: then this is a lock on nothing.
-                if is_free and _is_same_file(descriptor, path):
+                if is_free and is_same_file(descriptor, path):
                     lock = cls(path, descriptor)
                     lock._sign()
                     return lock
@@ -105,18 +147,25 @@ class RunLock:
                 os.close(descriptor)
                 raise
             os.close(descriptor)
-        who = _read(path)
-        raise RunLockedError(
-            f"run {folder} is in use by {who or 'another process'}. Wait for it, or end it first; "
-            f"if it does not run any more, remove {path}."
-        )
+        return None
+
+    @classmethod
+    def _take_itself(cls, file: Path) -> Self | None:
+        """Lock a file by itself, which says nothing of who holds it."""
+        descriptor = os.open(file, os.O_RDONLY)
+        if not _try_lock(descriptor, file):
+            os.close(descriptor)
+            return None
+        lock = cls(file, descriptor, is_own=False)
+        _close_in_children(lock)
+        return lock
 
     def release(self) -> None:
-        """Give the run free."""
+        """Give the run, or the file, free."""
         if self._descriptor is None:
             return
         with contextlib.suppress(OSError):
-            if _is_same_file(self._descriptor, self._path):
+            if self._is_own and is_same_file(self._descriptor, self._path):
                 self._path.unlink()
         self._forget()
 
@@ -160,43 +209,15 @@ def _read(path: Path) -> Holder | None:
 def _try_lock(descriptor: int, path: Path, *, is_probe: bool = False) -> bool:
     """Whether the lock is free; unless ``is_probe``, it is this process's from then on."""
     try:
-        _system_lock(descriptor, is_probe=is_probe)
+        system_lock(descriptor, is_probe=is_probe)
     except (BlockingIOError, PermissionError):
         return False
     except OSError as error:
-        if error.errno not in _UNSUPPORTED:
+        if error.errno not in UNSUPPORTED:
             raise
         who = _read(path)
         return who is None or not who.may_live
     return True
-
-
-if sys.platform == "win32":
-    import msvcrt
-
-    # The byte lies behind the text, which must stay readable.
-    _LOCKED_BYTE = 1 << 20
-
-    def _system_lock(descriptor: int, *, is_probe: bool) -> None:
-        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-        msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
-        if is_probe:
-            os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
-            msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-else:
-    import fcntl
-
-    def _system_lock(descriptor: int, *, is_probe: bool) -> None:
-        kind = fcntl.LOCK_SH if is_probe else fcntl.LOCK_EX
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
-
-
-def _is_same_file(descriptor: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
-    except FileNotFoundError:
-        return False
 
 
 def _start_of(pid: int) -> str | None:

@@ -29,7 +29,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balenas_core.errors import OutputError, RunExistsError, UsageError
-from balenas_core.files import LOCK, RunLock, is_unfinished, output_errors, write_atomically
+from balenas_core.files import (
+    LOCK,
+    RunLock,
+    is_unfinished,
+    output_errors,
+    remove_unfinished,
+    write_atomically,
+)
 from balenas_core.runs.checkpoints import Checkpoint, Checkpoints
 from balenas_core.runs.distribution_log import append_distribution, cut_distribution
 from balenas_core.runs.score_log import ScoreLog
@@ -289,7 +296,7 @@ class RunDirectory:
         with output_errors(self.path):
             for path in self.path.iterdir():
                 if is_unfinished(path):
-                    path.unlink()
+                    remove_unfinished(path)
             self.checkpoints.tidy()
 
 

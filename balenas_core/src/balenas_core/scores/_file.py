@@ -13,10 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from balenas_core.errors import UsageError
-from balenas_core.files import output_errors, write_atomically
+from balenas_core.files import RunLock, output_errors, write_atomically
 
 ARCHITECTURE, SCORED_AS, SETTINGS = "architecture", "scored_as", "settings"
 FORMATS = (".csv", ".json", ".parquet")
+
+_DAMAGE = (ValueError, KeyError, TypeError, AttributeError, RecursionError, csv.Error)
+"""What reading a file that is no table of scores raises."""
 
 _EVERY_SECONDS = 20.0
 
@@ -28,7 +31,8 @@ class ScoreFile:
 
     The ending says the format. A CSV file grows row by row; JSON (an array of objects) and
     parquet are written anew every 20 seconds and by ``close``, atomically. Rows that the file
-    holds already are read, and a last row of CSV that was not finished is cut off.
+    holds already are read, and a last row of CSV that was not finished is cut off. No other
+    process can add to it until ``close``.
 
     Args:
         path: The file, made with the first row.
@@ -39,6 +43,7 @@ class ScoreFile:
     Raises:
         UsageError: The ending is unknown, the file has other columns or settings, or parquet is
             asked for without pyarrow.
+        RunLockedError: Another process is writing the file.
         OutputError: The file cannot be read or written.
     """
 
@@ -50,9 +55,17 @@ class ScoreFile:
         if self._format == ".parquet":
             _require_pyarrow()
         self.rows: list[Row] = []
-        if path.exists():
-            with output_errors(path, verb="read"):
-                self.rows = self._read()
+        with output_errors(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            # Before it is read: what another process adds afterwards would be lost or doubled.
+            self._lock = RunLock.acquire_file(path)
+        try:
+            if path.exists():
+                with output_errors(path, verb="read"):
+                    self.rows = self._read()
+        except BaseException:
+            self._lock.release()
+            raise
         self._written = len(self.rows)
         self._last_write = time.monotonic()
 
@@ -77,25 +90,29 @@ class ScoreFile:
         if self._format == ".csv":
             self._append_csv(row)
         elif time.monotonic() - self._last_write > _EVERY_SECONDS:
-            self.close()
+            self._write()
 
     def close(self) -> None:
-        """Write what is not written yet.
+        """Write what is not written yet, and let other processes add to the file.
 
         Raises:
             OutputError: The file cannot be written.
         """
+        try:
+            self._write()
+        finally:
+            self._lock.release()
+
+    def _write(self) -> None:
         if self._written == len(self.rows) and self.path.exists():
             return
         with output_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(self.path, lambda file: file.write(self._encoded()))
         self._written = len(self.rows)
         self._last_write = time.monotonic()
 
     def _append_csv(self, row: Row) -> None:
         with output_errors(self.path):
-            self.path.parent.mkdir(parents=True, exist_ok=True)
             is_new = not self.path.exists() or self.path.stat().st_size == 0
             with self.path.open("a", encoding="utf-8", newline="") as file:
                 file.write(to_csv([row], self._columns, with_header=is_new))
@@ -151,7 +168,7 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
             table = _require_pyarrow().read_table(path)
             raw, columns = table.to_pylist(), table.column_names
         return columns, [_typed(row, columns) for row in raw]
-    except (ValueError, KeyError, TypeError, AttributeError, csv.Error) as error:
+    except _DAMAGE as error:
         raise UsageError(
             f"{path} is no table of scores ({type(error).__name__}: {error}); give a file that "
             f"'balenas score' wrote."

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import RunExistsError, UsageError
-from balenas_core.files import output_errors
+from balenas_core.files import output_errors, unfinished_directory
 from balenas_core.plugins.suggest import did_you_mean
 from balenas_timm._blueprint import Normalized
 from balenas_timm.export._card import CARD, model_card
@@ -74,21 +72,15 @@ def export(
     _check_is_free(path, chosen, is_file=is_file, force=force)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(
-            tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.", suffix=".unfinished")
-        )
-    try:
-        with output_errors(path), torch.no_grad():
-            facts = chosen.write(network, source.blueprint, made, opset)
-            difference = largest_difference(network, chosen.read(made), source.blueprint)
-            if not is_file:
-                card = model_card(source, format, difference, is_normalizing=with_normalization)
-                (made / CARD).write_text(card, encoding="utf-8")
-            names = [chosen.file] if is_file else sorted(file.name for file in made.iterdir())
-            files = {name: (made / name).stat().st_size for name in names}
-            _publish(made, path, names, is_file=is_file)
-    finally:
-        shutil.rmtree(made, ignore_errors=True)
+    with output_errors(path), torch.no_grad(), unfinished_directory(path) as made:
+        facts = chosen.write(network, source.blueprint, made, opset)
+        difference = largest_difference(network, chosen.read(made), source.blueprint)
+        if not is_file:
+            card = model_card(source, format, difference, is_normalizing=with_normalization)
+            (made / CARD).write_text(card, encoding="utf-8")
+        names = [chosen.file] if is_file else sorted(file.name for file in made.iterdir())
+        files = {name: (made / name).stat().st_size for name in names}
+        _publish(made, path, names, is_file=is_file)
     if is_file:
         files = {path.name: files[chosen.file]}
     return Exported(path, files, difference, facts)
