@@ -71,7 +71,9 @@ def version() -> None:
     """Print the version."""
     from importlib import metadata
 
-    typer.echo(f"balenas {metadata.version('balenas-cli')}")
+    from balenas_cli.shell.console import print_text
+
+    print_text(f"balenas {metadata.version('balenas-cli')}")
 
 
 def main() -> None:

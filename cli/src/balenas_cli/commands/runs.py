@@ -136,7 +136,7 @@ def prune(
     import sys
 
     from balenas_cli.jobs.run_prune import chosen, prune, question
-    from balenas_cli.shell.console import print_text
+    from balenas_cli.shell.console import confirm, print_text
     from balenas_core.errors import UsageError
 
     found = chosen(
@@ -153,6 +153,6 @@ def prune(
     if not yes:
         if not sys.stdin.isatty():
             raise UsageError("there is no terminal to ask on; use --yes to remove without asking.")
-        typer.confirm(question(found, checkpoints_only=checkpoints), abort=True, err=True)
+        confirm(question(found, checkpoints_only=checkpoints))
     for line in prune(found, checkpoints_only=checkpoints):
         print_text(line)

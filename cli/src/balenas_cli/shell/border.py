@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import typer
 
 from balenas_cli.shell import warnings as _warnings
+from balenas_cli.shell.console import say
 from balenas_core.errors import BalenasError
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
@@ -67,7 +68,7 @@ def run_guarded(command: Callable[[], object]) -> NoReturn:
     interrupts.install()
     code = _exit_code(command, interrupts)
     if interrupts.received is not None and code != 0:
-        _say(f"interrupted ({interrupts.received.name})")
+        say(f"interrupted ({interrupts.received.name})")
         code = 128 + interrupts.received
     sys.exit(_flush(code))
 
@@ -82,7 +83,7 @@ def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
     except BrokenPipeError:
         return _FAILED
     except typer.Abort:
-        _say("aborted")
+        say("aborted")
         return _FAILED
     except _MALFORMED as error:
         return _explain(error)
@@ -97,11 +98,11 @@ def _explain(error: Any) -> int:
     """Say what typer does not understand in a command, in one line."""
     message = error.format_message().strip()
     if type(error).__name__ == "NoArgsIsHelpError":  # where rich is, it is on the screen by now
-        sys.stderr.write(message)
+        say(message)
     else:
         end = "" if message[-1:] in ".?!" else "."
         where = f" See '{error.ctx.command_path} --help'." if error.ctx else ""
-        _say(f"error: {message[:1].lower()}{message[1:]}{end}{where}")
+        say(f"error: {message[:1].lower()}{message[1:]}{end}{where}")
     exit_code: int = error.exit_code
     return exit_code
 
@@ -109,9 +110,9 @@ def _explain(error: Any) -> int:
 def _report(error: Exception) -> int:
     message = str(error) if isinstance(error, BalenasError) else _machine_failure(error)
     if message is None or _wants_tracebacks():
-        traceback.print_exception(error)
+        say("".join(traceback.format_exception(error)))
     for line in (message or _BUG).splitlines():
-        _say(f"error: {line}")
+        say(f"error: {line}")
     return error.exit_code if isinstance(error, BalenasError) else _FAILED
 
 
@@ -127,10 +128,6 @@ def _machine_failure(error: Exception) -> str | None:
 
 def _wants_tracebacks() -> bool:
     return os.environ.get(DEBUG_VARIABLE, "") not in ("", "0")
-
-
-def _say(line: str) -> None:
-    sys.stderr.write(line + "\n")
 
 
 def _flush(code: int) -> int:

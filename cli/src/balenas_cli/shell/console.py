@@ -1,4 +1,4 @@
-"""Where output goes: results to stdout, everything else to stderr."""
+"""Where output goes: results to stdout, everything else to stderr; all of it printable."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import os
 import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
+
+from balenas_core.printable import json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -28,12 +30,14 @@ def stderr() -> Console:
 
 
 def _console(*, is_stderr: bool) -> Console:
-    from rich.console import Console
+    from balenas_cli.shell.printing import PrintableConsole
 
     stream = sys.stderr if is_stderr else sys.stdout
     # In a file or a pipe a line must not be broken at 80 columns.
     width = None if stream.isatty() or os.environ.get("COLUMNS") else _UNLIMITED
-    return Console(stderr=is_stderr, width=width, highlight=False, markup=False, emoji=False)
+    return PrintableConsole(
+        stderr=is_stderr, width=width, highlight=False, markup=False, emoji=False
+    )
 
 
 def show(renderable: RenderableType) -> None:
@@ -49,12 +53,28 @@ def show(renderable: RenderableType) -> None:
 
 def print_json(value: Any) -> None:
     """Write ``value`` as JSON on stdout."""
-    sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+    sys.stdout.write(json_text(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
 def print_text(text: str) -> None:
-    """Write ``text`` on stdout as it is, without wrapping or colour."""
-    sys.stdout.write(text if text.endswith("\n") else text + "\n")
+    """Write ``text`` on stdout, without wrapping or colour."""
+    sys.stdout.write(printable(text if text.endswith("\n") else text + "\n"))
+
+
+def say(text: str) -> None:
+    """Write ``text`` on stderr, without wrapping or colour, and without importing rich."""
+    sys.stderr.write(printable(text if text.endswith("\n") else text + "\n"))
+
+
+def confirm(question: str) -> None:
+    """Ask on the terminal, and go on only after a yes.
+
+    Raises:
+        typer.Abort: The answer is no, or there is none.
+    """
+    import typer
+
+    typer.confirm(printable(question), abort=True, err=True)
 
 
 def table(*columns: str, title: str | None = None, right: tuple[str, ...] = ()) -> Table:

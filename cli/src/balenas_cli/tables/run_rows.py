@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from balenas_cli.shell.run_names import resume_command
 from balenas_core.errors import UsageError
 from balenas_core.plugins.suggest import did_you_mean
+from balenas_core.printable import one_line
 from balenas_core.runs.listing import (
     DONE,
     RUNNING,
@@ -123,6 +124,7 @@ def listing(runs: Sequence[RunInfo], folder: Path, metric: str | None) -> str:
                 *(f"{values[name]:.6g}" if name in values else "-" for name in metrics),
             ]
         )
+    rows = [[one_line(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     first_number = len(rows[0]) - len(metrics)
     return "\n".join(

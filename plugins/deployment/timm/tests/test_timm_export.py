@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import re
 
 import onnx
 import onnxruntime
@@ -10,6 +11,7 @@ import timm
 import torch
 import yaml
 from found_models import MODELS, NB201, images
+from markdown_it import MarkdownIt
 from test_timm_weights import blueprint_of, save
 from torch.optim.swa_utils import update_bn
 
@@ -128,6 +130,48 @@ def test_the_card_tells_what_the_network_is_and_how_to_use_it(tmp_path):
     assert "`a`, `b`, `c`" in text
     assert NB201 in text
     assert 'timm.create_model("local-dir:.", pretrained=True)' in text
+
+
+HOSTILE = "<script>alert(1)</script> ``` [x](javascript:x) | *b* ` ![](x) $x$\\\x1b[2J\u202e\n\n# h"
+
+
+def test_the_card_takes_no_text_from_outside_for_markup(tmp_path):
+    search = {
+        "config": {
+            **{key: {"name": HOSTILE} for key in ("optimizer", "distribution", "selector", "data")},
+            "training": {"epochs": 1},
+            "seed": HOSTILE,
+            HOSTILE: "\n```\n<script>\n",
+        },
+        "created": HOSTILE,
+        "architecture": NB201,
+        "candidates": 1,
+        "scores": {HOSTILE: 1.0},
+        "inherited_accuracy": None,
+        "benchmark": [{"dataset": HOSTILE, "metric": HOSTILE}],
+        "versions": {HOSTILE: HOSTILE},
+    }
+    source = dataclasses.replace(
+        source_of(
+            class_names=tuple(f"{HOSTILE}{n}" for n in range(10)),
+            provenance={"search": search, "training": {HOSTILE: HOSTILE}, "recipe": {"a": HOSTILE}},
+        ),
+        weights=HOSTILE,
+        warnings=(HOSTILE,),
+    )
+    export(source, "timm", tmp_path)
+    card = (tmp_path / "README.md").read_text().partition("---\n")[2].partition("---\n")[2]
+    page = MarkdownIt("commonmark", {"html": True}).enable("table").render(card)
+    tags = set(re.findall(r"<([a-z0-9]+)", page))
+    assert tags <= {"h1", "h2", "p", "table", "thead", "tbody", "tr", "th", "td", "pre", "code"} | {
+        "blockquote",
+        "strong",
+    }
+    assert page.count("<script") == 0
+    assert page.count("<strong>") == 1  # the note's own
+    assert page.count("&lt;script&gt;") >= 30
+    assert not re.search("[\x00-\x08\x0b-\x1f\u202e]", card)
+    assert all(row.count("<td") == 2 for row in re.findall(r"(?s)<tr>.*?</tr>", page)[1:6])
 
 
 def test_what_exists_is_replaced_only_by_force(tmp_path):

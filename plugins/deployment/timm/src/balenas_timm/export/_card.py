@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import yaml
@@ -10,6 +10,7 @@ import yaml
 from balenas_core.scores.description import describe_network
 from balenas_timm._blueprint import Blueprint
 from balenas_timm._entrypoints import model_name
+from balenas_timm.export._markdown import block, code, table, text
 from balenas_timm.export._source import Source
 
 CARD = "README.md"
@@ -69,9 +70,9 @@ def model_card(source: Source, format: str, difference: float, *, is_normalizing
     blueprint = source.blueprint
     parts = [
         _FRONT,
-        f"# {model_name(blueprint.space.name)}\n",
+        f"# {text(model_name(blueprint.space.name))}\n",
         "An image classifier whose architecture was found by neural architecture search.\n",
-        *(f"> **Note:** {warning}\n" for warning in source.warnings),
+        *(f"> **Note:** {text(warning)}\n" for warning in source.warnings),
         _facts(source, difference),
         "## Use\n",
         _USE[format].format(shape=_shape(blueprint)) + "\n",
@@ -88,16 +89,16 @@ def _facts(source: Source, difference: float) -> str:
     blueprint = source.blueprint
     described = describe_network(source.network, blueprint.input_shape)
     rows = {
-        "search space": f"`{blueprint.space.name}`",
+        "search space": code(blueprint.space.name),
         "parameters": f"{described.parameters:,}",
         "multiply-adds": f"{described.multiply_adds:,}",
         "images": _shape(blueprint),
         "classes": str(blueprint.num_classes),
-        "weights": source.weights,
+        "weights": text(source.weights),
         **_test_accuracy(blueprint.provenance),
         "largest difference from PyTorch": f"{difference:.1e}",
     }
-    return _table(("", ""), rows.items())
+    return table(("", ""), rows.items())
 
 
 def _test_accuracy(provenance: Mapping[str, Any]) -> dict[str, str]:
@@ -138,17 +139,15 @@ def _numbers(values: tuple[float, ...]) -> str:
 def _classes(blueprint: Blueprint) -> Iterator[str]:
     names = blueprint.class_names
     if names is not None and len(names) <= _MOST_CLASSES:
-        yield "Classes, in order: " + ", ".join(f"`{name}`" for name in names) + ".\n"
+        yield "Classes, in order: " + ", ".join(map(code, names)) + ".\n"
 
 
 def _architecture(blueprint: Blueprint) -> str:
     architecture = blueprint.build_space().parse(blueprint.architecture)
     drawn = "\n\n".join(cell.to_text() for cell in architecture.cells())
     options = yaml.safe_dump(blueprint.space.model_dump(mode="json"), sort_keys=False)
-    return (
-        f"```text\n{blueprint.architecture}\n\n{drawn}\n```\n\n"
-        f"Options of the search space:\n\n```yaml\n{options}```\n"
-    )
+    cells = block("text", f"{blueprint.architecture}\n\n{drawn}")
+    return f"{cells}\n\nOptions of the search space:\n\n{block('yaml', options)}\n"
 
 
 def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
@@ -159,8 +158,8 @@ def _origin(provenance: Mapping[str, Any]) -> Iterator[str]:
         yield from _search(search)
     if training is not None:
         yield "## Training\n"
-        rows = ((k.replace("_", " "), _plain(v)) for k, v in training.items() if k not in _KNOWN)
-        yield _table(("", ""), rows)
+        facts = {k.replace("_", " "): v for k, v in training.items() if k not in _KNOWN}
+        yield _table(("", ""), facts.items())
     if search is not None:
         yield "## Reproduce\n"
         yield from _reproduction(search, recipe)
@@ -178,13 +177,13 @@ def _search(search: Mapping[str, Any]) -> Iterator[str]:
         **{f"score: {name}": score for name, score in search["scores"].items()},
         "accuracy with inherited weights": None if accuracy is None else f"{accuracy:.2f} %",
     }
-    yield _table(("", ""), ((key, _plain(value)) for key, value in rows.items()))
+    yield _table(("", ""), rows.items())
     if search["benchmark"]:
         columns = ("dataset", "metric", "value", "best", "regret", "rank")
-        entries = ([_plain(entry.get(name)) for name in columns] for entry in search["benchmark"])
+        entries = ([entry.get(name) for name in columns] for entry in search["benchmark"])
         yield _table(columns, entries)
     if search["versions"]:
-        versions = (f"{name} {version}" for name, version in search["versions"].items())
+        versions = (text(f"{name} {version}") for name, version in search["versions"].items())
         yield "Versions: " + ", ".join(versions) + ".\n"
 
 
@@ -199,7 +198,7 @@ def _reproduction(search: Mapping[str, Any], recipe: Mapping[str, Any] | None) -
 
 def _file(name: str, values: Mapping[str, Any]) -> Iterator[str]:
     yield f"`{name}`:\n"
-    yield f"```yaml\n{yaml.safe_dump(values, sort_keys=False)}```\n"
+    yield block("yaml", yaml.safe_dump(values, sort_keys=False)) + "\n"
 
 
 def _plain(value: object) -> str:
@@ -208,10 +207,5 @@ def _plain(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _table(header: tuple[str, ...], rows: Any) -> str:
-    lines = [header, ("---",) * len(header), *rows]
-    return "\n".join(f"| {' | '.join(_cell(cell) for cell in line)} |" for line in lines) + "\n"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ")
+def _table(header: tuple[str, ...], rows: Iterable[Iterable[object]]) -> str:
+    return table(header, ([text(_plain(cell)) for cell in row] for row in rows))
