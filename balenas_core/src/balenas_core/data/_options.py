@@ -73,8 +73,8 @@ class ImageFolderOptions(ImageOptions):
     """Options of ``image_folder``."""
 
     root: Path = Field(
-        description="Folder with one subfolder per class, or with train/ and test/ (or val/) that "
-        "have one subfolder per class each."
+        description="Folder with one subfolder per class, or with train/ and test/ (or val/, "
+        "validation/, valid/) that have one subfolder per class each."
     )
     size: int = Field(default=64, ge=4, description="Height and width in pixels of the images.")
     flip: bool = Field(default=True, description="Mirror every second training image.")
