@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from balenas_core import default_registry
+from balenas_core.files import RunLock
 from balenas_core.interfaces.space import Task
 from balenas_core.scores.formula import fill_by_formula, formula_batch
 from balenas_proxy_zerocost import zico
@@ -196,3 +197,33 @@ def test_a_wrong_line_of_a_file_is_named(call, tmp_path):
     answer = call(*TOY, "--file", "list.txt")
     assert answer.code == 2
     assert "list.txt:2: expected two of" in answer.err
+
+
+def test_options_inside_of_options_can_be_set(call, tmp_path):
+    x = np.random.default_rng(0).integers(-1000, 3000, (40, 8, 8), dtype=np.int16)
+    y = np.arange(40) % 3
+    np.savez(tmp_path / "ct.npz", photos=x, y_train=y, x_test=x, y_test=y)
+    arguments = ("score", "--space", "nb201", "--proxy", "synflow", "--random", "1", "--json",
+                 "--batch-size", "8", "--data", "npz", "--data-root", "ct.npz",
+                 "--set", "space.channels=4", "--set", "data.arrays.x_train=photos")  # fmt: skip
+    advised = call(*arguments)
+    assert advised.code == 2
+    assert "photos holds int16 pixels" in advised.err
+    assert "set data.range to" in advised.err
+    done = call(*arguments, "--set", "data.range=[-1000,3000]")
+    assert done.code == 0, done.err
+    wrong = call(*arguments, "--set", "data.arrays=3", "--set", "data.arrays.x_test=photos")
+    assert "--set data.arrays.x_test=photos: 'arrays' is set to 3 before." in wrong.err
+
+
+def test_a_file_that_another_process_fills_is_refused(call, tmp_path):
+    arguments = ("score", "--space", "nb201", "--proxy", "synflow", "--random", "1",
+                 "--set", "space.channels=4", "--output", "scores.csv", "--quiet")  # fmt: skip
+    lock = RunLock.acquire_file(tmp_path / "scores.csv")
+    refused = call(*arguments)
+    lock.release()
+    assert refused.code == 1
+    assert "scores.csv is being written by process" in refused.err
+    assert not (tmp_path / "scores.csv").exists()
+    assert call(*arguments).code == 0
+    assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["scores.csv"]

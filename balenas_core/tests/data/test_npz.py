@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 from torch.testing import assert_close
 
 from balenas_core.data import ArrayAugmentation, BatchLoader, NpzOptions, split
@@ -68,6 +69,78 @@ def test_wider_integers_in_0_to_255_are_accepted(write_npz):
     )
 
 
+CT = random.integers(-1024, 3072, (12, 8, 8), dtype=np.int16)
+
+
+@pytest.mark.parametrize("dtype", [np.int16, np.int32, np.float32, np.float64])
+def test_one_range_scales_both_parts(write_npz, dtype):
+    path = write_npz(x_train=CT.astype(dtype), x_test=CT[:6].astype(dtype) // 2)
+    dataset = _load(path, range=[-1024, 3071])
+    expected = np.rint((CT.astype(float) + 1024) * 255 / 4095)
+    assert_close(dataset.train[5][0].double(), torch.from_numpy(expected[5]))
+    test = np.rint((CT[3].astype(dtype) // 2 + 1024.0) * 255 / 4095)
+    assert_close(dataset.test[3][0].double(), torch.from_numpy(test).double())
+
+
+def test_what_is_beyond_the_range_is_black_or_white(write_npz):
+    dataset = _load(write_npz(x_train=CT, x_test=CT[:6]), range=[0, 100])
+    assert (dataset.train[0][0][torch.from_numpy(CT[0] <= 0)] == 0).all()
+    assert (dataset.train[0][0][torch.from_numpy(CT[0] >= 100)] == 255).all()
+
+
+@pytest.mark.parametrize(
+    ("x_train", "x_test", "advised"),
+    [
+        (CT.clip(-1000), CT[:6].clip(None, 2000), None),
+        (FLOATS := random.uniform(-1, 1, (12, 8, 8)), FLOATS[:6], "[-1,1]"),
+        (FLOATS * 100 + 110, FLOATS[:6], None),
+        (FLOATS * 100 + 110, FLOATS[:6] * 100 + 110, "[0,255]"),
+        (CT.astype(np.uint16), np.full((6, 8, 8), np.nan), None),
+    ],
+)
+def test_the_advised_range_is_that_of_both_parts(write_npz, x_train, x_test, advised):
+    path = write_npz(x_train=x_train, x_test=x_test)
+    with pytest.raises(DataError, match=r"set data\.range to .*, by which both parts") as caught:
+        _load(path)
+    if advised is None:
+        low = min(x_train.min(), np.nan_to_num(x_test, nan=1e9).min())
+        high = max(x_train.max(), np.nan_to_num(x_test, nan=-1e9).max())
+        advised = f"[{low:.6g},{high:.6g}]"
+    assert f"such as {advised}" in str(caught.value)
+
+
+def test_a_range_that_does_not_ascend_is_refused():
+    with pytest.raises(ValidationError, match="the second number must be greater than the first"):
+        NpzOptions(path="x.npz", range=[1, 1])
+
+
+def test_the_names_of_medmnist_are_known(write_npz, caplog):
+    x = random.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    y = (np.arange(12) % 3)[:, None].astype(np.uint8)
+    path = write_npz(
+        **dict.fromkeys(("x_train", "y_train", "x_test", "y_test")),
+        train_images=x, train_labels=y, val_images=x, val_labels=y, test_images=x, test_labels=y,
+    )  # fmt: skip
+    dataset = _load(path)
+    assert_close(dataset.train[5], torch.from_numpy(x[5]).permute(2, 0, 1))
+    assert dataset.train.labels.tolist() == y[:, 0].tolist()
+    assert f"not used of {path}: the arrays val_images, val_labels" in caplog.text
+    held_out = {"x_test": "val_images", "y_test": "val_labels"}
+    assert len(_load(path, arrays=held_out).test) == 12
+
+
+def test_arrays_of_other_names_are_named(write_npz):
+    x = random.integers(0, 256, (12, 8, 8, 3), dtype=np.uint8)
+    path = write_npz(x_train=None, photos=x, kinds=np.array(["a", "b", "c"]))
+    dataset = _load(path, arrays={"x_train": "photos", "classes": "kinds"})
+    assert_close(dataset.train[5], torch.from_numpy(x[5]).permute(2, 0, 1))
+    assert dataset.class_names == ("a", "b", "c")
+    with pytest.raises(DataError, match=r"lacks photo\. Did you mean 'photos'\?.* data\.arrays"):
+        _load(path, arrays={"x_train": "photo"})
+    with pytest.raises(ValidationError, match="x_trian"):
+        NpzOptions(path=path, arrays={"x_trian": "photos"})
+
+
 def test_options_reach_the_augmentation(write_npz):
     augment = _load(write_npz(), flip=False, padding=2, cutout=3, mean=[0, 0, 0]).augment
     assert isinstance(augment, ArrayAugmentation)
@@ -97,7 +170,7 @@ BAD = {
     "negative float": ({"x_train": FEW / 255 - 0.5}, r"from -0\.5 to .*expected 0\.\.1"),
     "int too large": (
         {"x_train": FEW.astype(int) + 1},
-        r"int64 pixels from 1 to 256; expected 0\.\.255\. .*store x_train\.clip",
+        r"int64 pixels from 1 to 256; expected 0\.\.255\. .*set data\.range to .* \[0,256\]",
     ),
     "strings": ({"x_train": FEW.astype(str)}, r"must hold uint8 pixels; got dtype <U3"),
     "bool": ({"x_train": FEW > 9}, r"must hold uint8 pixels; got dtype bool"),
@@ -125,9 +198,13 @@ BAD = {
         {"y_train": np.arange(12) % 2 == 0},
         r"got dtype bool such as True\. Store y_train\.ast",
     ),
-    "column labels": (
-        {"y_train": (np.arange(12) % 3)[:, None]},
+    "labels in three axes": (
+        {"y_train": (np.arange(12) % 3)[:, None, None]},
         r"Store y_train\.squeeze\(\)",
+    ),
+    "several labels": (
+        {"y_train": np.ones((12, 3), int)},
+        r"Images of several classes at once are not supported",
     ),
     "one-hot labels": (
         {"y_train": np.eye(3, dtype=int)[np.arange(12) % 3]},

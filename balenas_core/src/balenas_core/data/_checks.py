@@ -16,7 +16,13 @@ MAX_CHANNELS = 4
 """More channels than this are taken for a wrong order of the axes."""
 
 
-def check_pixels(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
+def check_pixels(
+    name: str,
+    pixels: NDArray[Any],
+    *,
+    value_range: tuple[float, float] | None = None,
+    advice: str = "scale them to 0..255 by one range for all parts, and store them as uint8",
+) -> NDArray[np.uint8]:
     """Return images as `n x height x width x channels`-dim uint8 array.
 
     Grey images may lack the last axis. Floats in 0..1 are rounded to 256 levels; integers in
@@ -25,6 +31,9 @@ def check_pixels(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
     Args:
         name: What to call the array in messages.
         pixels: The images.
+        value_range: Value of black and of white, for pixels of any other range; what is beyond is
+            black or white.
+        advice: What to do about pixels that are out of range, for the message.
 
     Raises:
         DataError: The shape, type or range is wrong.
@@ -48,11 +57,13 @@ def check_pixels(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
             f"{name} must have at most {MAX_CHANNELS} channels in its last axis; got shape "
             f"{pixels.shape}.{hint}"
         )
-    return _as_uint8(name, pixels)
+    return _as_uint8(name, pixels, value_range, advice)
 
 
-def _as_uint8(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
-    if pixels.dtype == np.uint8:
+def _as_uint8(
+    name: str, pixels: NDArray[Any], value_range: tuple[float, float] | None, advice: str
+) -> NDArray[np.uint8]:
+    if pixels.dtype == np.uint8 and value_range is None:
         return pixels
     if not np.issubdtype(pixels.dtype, np.integer) and not np.issubdtype(pixels.dtype, np.floating):
         raise DataError(
@@ -66,20 +77,26 @@ def _as_uint8(name: str, pixels: NDArray[Any]) -> NDArray[np.uint8]:
             f"{name} holds NaN or infinite pixels, first in image {bad}. Remove such images, or "
             f"replace the values with np.nan_to_num({_code(name)})."
         )
+    if value_range is not None:
+        return _scaled(pixels, *value_range)
     low, high = pixels.min(), pixels.max()
     limit = 1 if is_float else 255
     if low < 0 or high > limit:
-        advice = (
-            "scale them to 0..1, or store uint8 pixels: normalisation is done here"
-            if is_float
-            else f"store {_code(name)}.clip(0, 255).astype('uint8')"
-        )
         raise DataError(
             f"{name} holds {pixels.dtype} pixels from {low} to {high}; expected 0..{limit}. To "
             f"correct this, {advice}."
         )
     scaled = np.rint(pixels * 255.0) if is_float else pixels
     return scaled.astype(np.uint8)
+
+
+def _scaled(pixels: NDArray[Any], low: float, high: float) -> NDArray[np.uint8]:
+    """Return pixels with ``low`` as 0 and ``high`` as 255."""
+    made = np.empty(pixels.shape, np.uint8)
+    for image, result in zip(pixels, made, strict=True):  # all together: eight times the memory
+        levels = (image.astype(np.float64) - low) * (255.0 / (high - low))
+        result[...] = np.rint(levels.clip(0.0, 255.0))
+    return made
 
 
 def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.int64]:
@@ -96,7 +113,11 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
     if labels.ndim != 1:
         hint = f" Store {_code(name)}.squeeze()." if labels.size == images else ""
         if labels.ndim == 2 and labels.shape[0] == images and labels.shape[1] > 1:
-            hint = f" For one-hot labels, store {_code(name)}.argmax(1)."
+            hint = (
+                f" For one-hot labels, store {_code(name)}.argmax(1)."
+                if _is_one_hot(labels)
+                else " Images of several classes at once are not supported."
+            )
         raise DataError(
             f"{name} must have one axis, one class number per image; got shape "
             f"{labels.shape}.{hint}"
@@ -117,6 +138,12 @@ def check_labels(name: str, labels: NDArray[Any], *, images: int) -> NDArray[np.
             "Classes are numbered from 0."
         )
     return numbers
+
+
+def _is_one_hot(labels: NDArray[Any]) -> bool:
+    if labels.dtype.kind not in "biuf":
+        return False
+    return bool(((labels == 0) | (labels == 1)).all() and (labels.sum(axis=1) == 1).all())
 
 
 def _as_integers(code: str, labels: NDArray[Any]) -> str:

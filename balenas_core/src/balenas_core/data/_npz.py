@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import zipfile
 import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
@@ -13,13 +15,22 @@ from numpy.typing import NDArray
 
 from balenas_core.data._arrays import Labelled, array_dataset
 from balenas_core.data._checks import check_labels, check_pixels
-from balenas_core.data._options import NpzOptions
+from balenas_core.data._options import ArrayName, NpzOptions
 from balenas_core.data._paths import existing
 from balenas_core.errors import DataError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.plugins.suggest import did_you_mean
 
-REQUIRED = ("x_train", "y_train", "x_test", "y_test")
+_log = logging.getLogger(__name__)
+
+REQUIRED: Final[tuple[ArrayName, ...]] = ("x_train", "y_train", "x_test", "y_test")
+
+_MEDMNIST: Final[Mapping[ArrayName, str]] = {
+    "x_train": "train_images",
+    "y_train": "train_labels",
+    "x_test": "test_images",
+    "y_test": "test_labels",
+}
 
 _UNREADABLE = (
     OSError,
@@ -35,27 +46,71 @@ _UNREADABLE = (
 def load(options: NpzOptions) -> ImageDataset:
     """Load ``x_train, y_train, x_test, y_test`` and, if it is there, ``classes``.
 
-    Nothing in the file is unpickled. Other arrays are ignored. Normalisation constants are
-    those of the training images.
+    Nothing in the file is unpickled. Arrays of other names are named in ``options.arrays``;
+    those of MedMNIST are known. Further arrays are not used, which a warning says.
+    Normalisation constants are those of the training images.
+
+    References:
+        Yang et al. 2023, "MedMNIST v2", Scientific Data (the names of its arrays).
 
     Raises:
         DataError: The file is missing or damaged, an array is missing, or what is in it is not
             images and labels.
     """
     path = existing(options.path, key="data.path")
-    arrays = _read(path)
-    train, test = (_labelled(path, arrays, part) for part in ("train", "test"))
+    arrays, names = _read(path, options.arrays)
+    images = arrays["x_train"], arrays["x_test"]
+    is_plain = options.range is not None or all(part.dtype == np.uint8 for part in images)
+    advice = "" if is_plain else _advice(*images)
+
+    def labelled(x: ArrayName, y: ArrayName) -> Labelled:
+        pixels = check_pixels(
+            f"{path.name}: {names[x]}", arrays[x], value_range=options.range, advice=advice
+        )
+        labels = arrays[y]
+        if labels.ndim == 2 and labels.shape[1] == 1:  # as MedMNIST has them
+            labels = labels[:, 0]
+        return pixels, check_labels(f"{path.name}: {names[y]}", labels, images=len(pixels))
+
+    train, test = labelled("x_train", "y_train"), labelled("x_test", "y_test")
     classes = arrays.get("classes")
     return array_dataset(
         path.name,
         options,
         train=train,
         test=test,
-        class_names=_numbers(path, train[1]) if classes is None else _class_names(path, classes),
+        class_names=(
+            _numbers(path, names["y_train"], train[1])
+            if classes is None
+            else _class_names(path, classes)
+        ),
     )
 
 
-def _read(path: Path) -> dict[str, NDArray[Any]]:
+def _advice(*parts: NDArray[Any]) -> str:
+    """Return the option that scales all parts alike."""
+    numbers = [_finite(part) for part in parts if part.dtype.kind in "iuf"]
+    low = min((float(part.min()) for part in numbers if part.size), default=0.0)
+    high = max((float(part.max()) for part in numbers if part.size), default=1.0)
+    for usual in ((0.0, 255.0), (-1.0, 1.0)):
+        if usual[0] <= low and high <= usual[1]:
+            low, high = usual
+            break
+    return (
+        f"set data.range to the values of black and white, such as [{low:.6g},{high:.6g}], by "
+        "which both parts are scaled"
+    )
+
+
+def _finite(pixels: NDArray[Any]) -> NDArray[Any]:
+    finite: NDArray[Any] = pixels[np.isfinite(pixels)] if pixels.dtype.kind == "f" else pixels
+    return finite
+
+
+def _read(
+    path: Path, given: Mapping[ArrayName, str]
+) -> tuple[dict[ArrayName, NDArray[Any]], dict[ArrayName, str]]:
+    """Return the arrays, and what each is called in the file."""
     if not path.is_file():
         what = "a folder" if path.is_dir() else "no regular file"
         raise DataError(
@@ -65,7 +120,8 @@ def _read(path: Path) -> dict[str, NDArray[Any]]:
     try:
         # np.load leaves a file that it opened itself open when it fails.
         with path.open("rb") as stream, _npz_file(path, stream) as file:
-            return _arrays(path, file)
+            names = _array_names(path, file.files, given)
+            return {what: _array(path, file, name) for what, name in names.items()}, names
     except _UNREADABLE as error:
         raise _damaged(path, error) from error
 
@@ -80,17 +136,27 @@ def _npz_file(path: Path, stream: BinaryIO) -> NpzFile:
     return file
 
 
-def _arrays(path: Path, file: NpzFile) -> dict[str, NDArray[Any]]:
-    names = file.files
-    missing = [name for name in REQUIRED if name not in names]
+def _array_names(
+    path: Path, there: Sequence[str], given: Mapping[ArrayName, str]
+) -> dict[ArrayName, str]:
+    """Return what each array is called in the file."""
+    usual = _MEDMNIST if set(_MEDMNIST.values()) <= set(there) else {}
+    names: dict[ArrayName, str] = {
+        what: given.get(what, what if what in there else usual.get(what, what)) for what in REQUIRED
+    }
+    if "classes" in given or "classes" in there:
+        names["classes"] = given.get("classes", "classes")
+    missing = [name for name in names.values() if name not in there]
+    others = [name for name in there if name not in names.values()]
     if missing:
-        others = [name for name in names if name not in REQUIRED]
         raise DataError(
             f"{path} lacks {', '.join(missing)}.{did_you_mean(missing[0], others)} It has: "
-            f"{', '.join(names) or 'nothing'}."
+            f"{', '.join(there) or 'nothing'}. Say what they are called there with data.arrays, "
+            "such as data.arrays.x_train=NAME."
         )
-    wanted = [*REQUIRED, *(name for name in ("classes",) if name in names)]
-    return {name: _array(path, file, name) for name in wanted}
+    if others:
+        _log.warning("not used of %s: the arrays %s", path, ", ".join(others))
+    return names
 
 
 def _array(path: Path, file: NpzFile, name: str) -> NDArray[Any]:
@@ -119,17 +185,11 @@ def _damaged(path: Path, error: BaseException, name: str = "") -> DataError:
     )
 
 
-def _labelled(path: Path, arrays: dict[str, NDArray[Any]], part: str) -> Labelled:
-    x, y = f"x_{part}", f"y_{part}"
-    pixels = check_pixels(f"{path.name}: {x}", arrays[x])
-    return pixels, check_labels(f"{path.name}: {y}", arrays[y], images=len(pixels))
-
-
-def _numbers(path: Path, labels: NDArray[np.int64]) -> list[str]:
+def _numbers(path: Path, name: str, labels: NDArray[np.int64]) -> list[str]:
     highest = int(labels.max())
     if highest >= len(labels):
         raise DataError(
-            f"{path.name}: y_train has the label {highest}, so more classes than its {len(labels)} "
+            f"{path.name}: {name} has the label {highest}, so more classes than its {len(labels)} "
             "images. Number the classes 0, 1, 2, ... without gaps."
         )
     return [str(number) for number in range(highest + 1)]

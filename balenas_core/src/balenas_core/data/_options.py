@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from balenas_core.plugins.options import PluginOptions
+
+ArrayName = Literal["x_train", "y_train", "x_test", "y_test", "classes"]
+"""What an array of an ``.npz`` file is for."""
 
 _Finite = Annotated[float, Field(allow_inf_nan=False)]
 _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
@@ -65,8 +68,25 @@ class NpzOptions(ArrayOptions):
     path: Path = Field(
         description="The .npz file: x_train and x_test of n x height x width x channels, or "
         "n x height x width for grey images, integers in 0..255 or floats in 0..1, y_train and "
-        "y_test of n class numbers, optionally classes (names)."
+        "y_test of n class numbers, optionally classes (names). MedMNIST's names are known, too."
     )
+    range: tuple[_Finite, _Finite] | None = Field(
+        default=None,
+        description="Values that become black and white, for pixels that are not in 0..255 or "
+        "0..1, such as [-1024, 3071]; the same for both parts.",
+    )
+    arrays: dict[ArrayName, str] = Field(
+        default={},
+        description="Names of the arrays in the file, where they are others, such as "
+        "x_train: train_images.",
+    )
+
+    @field_validator("range")
+    @classmethod
+    def _ascends(cls, value: tuple[float, float] | None) -> tuple[float, float] | None:
+        if value is not None and value[0] >= value[1]:
+            raise ValueError("the second number must be greater than the first")
+        return value
 
 
 class ImageFolderOptions(ImageOptions):

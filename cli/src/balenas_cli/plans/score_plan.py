@@ -160,9 +160,15 @@ def _sorted_settings(settings: Sequence[str], proxies: Sequence[str]) -> dict[st
     sorted_: dict[str, dict[str, Any]] = {"space": {}, "data": {}, **{n: {} for n in proxies}}
     for setting in settings:
         key, equals, text = setting.partition("=")
-        owner, dot, option = key.strip().rpartition(".")
-        owner = owner if dot else "space"
-        if not equals or not option:
+        key = key.strip()
+        owner, dot, option = key.partition(".")
+        if not dot:
+            owner, option = "space", key
+        for name in sorted_:  # a long name of a proxy may have dots itself
+            if key.startswith(f"{name}."):
+                owner, option = name, key.removeprefix(f"{name}.")
+        *above, last = option.split(".")
+        if not equals or not last:
             raise ConfigError(f"--set {setting}: expected KEY=VALUE, such as space.channels=16.")
         if owner not in sorted_:
             raise ConfigError(
@@ -170,9 +176,15 @@ def _sorted_settings(settings: Sequence[str], proxies: Sequence[str]) -> dict[st
                 f"Known: {', '.join(sorted_)}."
             )
         try:
-            sorted_[owner][option] = parse_yaml(text).data
+            value = parse_yaml(text).data
         except DocumentError as error:
             raise ConfigError(f"--set {setting}: {error.message}.") from error
+        target = sorted_[owner]
+        for part in above:  # such as data.arrays.x_train
+            target = target.setdefault(part, {})
+            if not isinstance(target, dict):
+                raise ConfigError(f"--set {setting}: {part!r} is set to {target!r} before.")
+        target[last] = value
     return sorted_
 
 
