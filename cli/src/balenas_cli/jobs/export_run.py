@@ -146,7 +146,7 @@ def _of_text(
         raise UsageError("--inherited is for a run: an architecture alone has no supernet.")
     with as_typed({"space": "--space"}):
         section = full_sized(given["--space"], options_of(given["--set"] or ()))
-    blueprint = Blueprint(
+    blueprint = Blueprint.of(
         space=section,
         architecture=text,
         input_shape=shape_of(given["--input"] or _SHAPE),

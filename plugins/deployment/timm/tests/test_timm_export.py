@@ -132,6 +132,27 @@ def test_the_card_tells_what_the_network_is_and_how_to_use_it(tmp_path):
     assert 'timm.create_model("local-dir:.", pretrained=True)' in text
 
 
+@pytest.mark.parametrize(
+    "provenance",
+    [
+        {"search": 3},
+        {"search": {"config": {}}},
+        {"search": {"config": {"optimizer": "ngvi"}, "scores": [1]}},
+        {"training": "long"},
+        {"training": {"test_accuracy": "high"}},
+        {"training": {"test_accuracy": None}},
+        {"recipe": [1]},
+    ],
+)
+def test_an_origin_that_balenas_did_not_write_is_left_out(tmp_path, provenance):
+    save(tmp_path / "a.safetensors", blueprint_of("balenas_nb201", provenance=provenance))
+    source = from_file(tmp_path / "a.safetensors")
+    (warning,) = source.warnings
+    assert "what the file says of its origin is left out" in warning
+    export(source, "safetensors", tmp_path / "out")
+    assert "## Search" not in (tmp_path / "out" / "README.md").read_text()
+
+
 HOSTILE = "<script>alert(1)</script> ``` [x](javascript:x) | *b* ` ![](x) $x$\\\x1b[2J\u202e\n\n# h"
 
 

@@ -1,6 +1,7 @@
 """Weights and blueprints on disk."""
 
 import json
+import time
 
 import pytest
 import safetensors.torch
@@ -8,10 +9,11 @@ import timm
 import torch
 from found_models import MODELS, NB201, images, make
 from PIL import Image
+from pydantic import ValidationError
 
 import balenas_timm
 from balenas_core.data import ImageFolderOptions
-from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError
+from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError, UsageError
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import generator, seeded
 from balenas_timm import Blueprint, Normalized, load_network, read_blueprint, save_weights
@@ -143,6 +145,84 @@ def test_damaged_files_and_those_of_others_are_refused(tmp_path):
     safetensors.torch.save_file({"a": torch.zeros(1)}, path, {"balenas": said})
     with pytest.raises(DataError, match=r"weights of another network: .* made with other opt"):
         balenas_timm.load(path)
+
+
+def crafted(path, **changes):
+    """A file that describes another network than that whose weights it has."""
+    network = blueprint_of("balenas_nb201").build()
+    said = json.loads(blueprint_of("balenas_nb201").model_dump_json())
+    said["space"] |= changes.pop("options", {})
+    tensors = {name: tensor.contiguous() for name, tensor in network.state_dict().items()}
+    text = json.dumps(said | changes)
+    safetensors.torch.save_file(tensors, path, {"balenas": text})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"options": {"channels": 10**9}}, r"space: .*channels.* is 1e\+09|channels"),
+        ({"options": {"cells_per_stage": 10**9}}, "cells_per_stage"),
+        ({"options": {"cells_per_stage": 2**20}}, "describes a network of more than .* layers"),
+        ({"options": {"channels": 2**20}}, "weights of another network: .* is 4 x .* and 1048576"),
+        ({"options": {"cells_per_stage": 1}}, "weights of another network: .* and 8 x 8"),
+        ({"options": {"cells_per_stage": 3}}, "weights of another network: .* and 4 x 4"),
+        ({"num_classes": 10**12, "class_names": None}, "num_classes: Input should be less than"),
+        ({"num_classes": 11, "class_names": None}, "weights of another network: .* 11 x 16"),
+        ({"input_shape": [1, 0, 0]}, "input_shape.1: Input should be greater than or equal to 1"),
+        ({"input_shape": [3, 10**6, 10**6]}, "input_shape.1: Input should be less than"),
+        ({"architecture": "|" * 200_000}, "architecture: String should have at most"),
+        ({"crop": 1e-300}, "crop: Input should be greater than"),
+        ({"provenance": [1]}, "provenance: "),
+    ],
+)
+@pytest.mark.parametrize("read", [balenas_timm.load, load_network, read_blueprint])
+def test_file_that_describes_no_network_of_its_weights_is_refused_before_it_is_built(
+    tmp_path, read, changes, message
+):
+    path = crafted(tmp_path / "model.safetensors", **changes)
+    began = time.monotonic()
+    with pytest.raises(DataError, match=message):
+        read(path)
+    assert time.monotonic() - began < 20  # built for real, it would take minutes, or all memory
+
+
+def test_a_tensor_more_or_less_is_named(tmp_path):
+    path, blueprint = tmp_path / "model.safetensors", blueprint_of("balenas_nb201")
+    state = dict(blueprint.build().state_dict())
+    first = next(iter(state))
+    save_weights(path, {**state, "more": torch.zeros(1)}, blueprint)
+    with pytest.raises(DataError, match=r"another network: the network has no more\. Was it made"):
+        read_blueprint(path)
+    del state[first]
+    save_weights(path, state, blueprint)
+    with pytest.raises(DataError, match=f"another network: it lacks {first}"):
+        read_blueprint(path)
+
+
+def test_looking_at_the_size_changes_no_random_number(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save(path, blueprint_of("balenas_nb201"))
+    before = torch.random.get_rng_state()
+    read_blueprint(path)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert not torch.nn.Linear(1, 1).weight.is_meta
+
+
+def test_options_with_too_many_parts_are_refused():
+    with pytest.raises(ValidationError, match="widths has 20,000 parts, more than 10,000"):
+        blueprint_of(
+            "balenas_timm_stages",
+            space={"name": "timm_stages", "widths": [8] * 20_000, "strides": [1] * 20_000},
+        )
+
+
+def test_what_a_user_asks_for_is_refused_in_one_line():
+    known = blueprint_of("balenas_nb201").model_dump() | {"num_classes": 10**12}
+    with pytest.raises(
+        UsageError, match=r"^no network is made so: num_classes: Input should be le"
+    ):
+        Blueprint.of(**known)
 
 
 def test_what_a_later_version_says_is_read_over(tmp_path):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+import math
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from balenas_core.config import PluginSection, section_validator
+from balenas_core.errors import UsageError
 from balenas_core.plugins.registry import Registry, default_registry
 
 if TYPE_CHECKING:
@@ -14,6 +24,15 @@ if TYPE_CHECKING:
 
     from balenas_core.interfaces.dataset import ImageDataset
     from balenas_core.interfaces.space import AnySpace, Task
+
+
+_LARGEST: Final = 2**20
+"""No option of a network is larger; of more classes, nobody has images."""
+
+_LONGEST_TEXT: Final = 100_000
+_LONGEST_LIST: Final = 10_000
+_Channels = Annotated[int, Field(ge=1, le=4096)]
+_Side = Annotated[int, Field(ge=1, le=8192)]
 
 
 class Normalized(BaseModel):
@@ -47,23 +66,33 @@ class Blueprint(BaseModel):
         description="Search space, with the size of the network."
     )
     architecture: str = Field(
-        min_length=1, description="The architecture, as the space's parse reads it."
+        min_length=1,
+        max_length=_LONGEST_TEXT,
+        description="The architecture, as the space's parse reads it.",
     )
-    input_shape: tuple[int, int, int] = Field(
+    input_shape: tuple[_Channels, _Side, _Side] = Field(
         description="Shape of an image: channels, height, width."
     )
-    num_classes: int = Field(ge=1)
+    num_classes: int = Field(ge=1, le=_LARGEST)
     is_inherited: bool = Field(
         default=False, description="Whether it has the form that it has inside a supernet."
     )
     normalization: Normalized | None = None
     crop: float = Field(
-        default=1.0, gt=0, le=1, description="Part of the side that is left when images are cut."
+        default=1.0, ge=0.01, le=1, description="Part of the side that is left when images are cut."
     )
     class_names: tuple[str, ...] | None = None
     provenance: dict[str, JsonValue] = Field(
         default={}, description="Where it comes from: search, training, scores, versions."
     )
+
+    @field_validator("space")
+    @classmethod
+    def _is_bounded(cls, space: PluginSection) -> PluginSection:
+        """Refuse what would take for ever to build; pydantic's models seldom have an upper end."""
+        for key, value in space.model_dump(mode="json").items():
+            _check_bounds(key, value)
+        return space
 
     @model_validator(mode="after")
     def _fits_together(self) -> Blueprint:
@@ -77,6 +106,18 @@ class Blueprint(BaseModel):
                 f"got {len(self.class_names)}"
             )
         return self
+
+    @classmethod
+    def of(cls, **known: Any) -> Blueprint:
+        """Return the blueprint of what a user said.
+
+        Raises:
+            UsageError: No network is made so.
+        """
+        try:
+            return cls(**known)
+        except ValidationError as error:
+            raise UsageError(f"no network is made so: {first_problem(error)}.") from error
 
     @property
     def task(self) -> Task:
@@ -107,6 +148,23 @@ class Blueprint(BaseModel):
         if self.is_inherited:
             return space.inherit(space.supernet(self.task), architecture)
         return space.network(architecture, self.task)
+
+
+def _check_bounds(key: str, value: JsonValue) -> None:
+    if isinstance(value, int | float) and abs(value) > _LARGEST and math.isfinite(value):
+        raise ValueError(f"{key} is {value:.4g}; no network has more than {_LARGEST:,}")
+    if isinstance(value, list):
+        if len(value) > _LONGEST_LIST:
+            raise ValueError(f"{key} has {len(value):,} parts, more than {_LONGEST_LIST:,}")
+        for part in value:
+            _check_bounds(key, part)
+
+
+def first_problem(error: ValidationError) -> str:
+    """Return where a blueprint is wrong, and how."""
+    first = error.errors(include_url=False)[0]
+    place = ".".join(map(str, first["loc"]))
+    return f"{place}: {first['msg'].removeprefix('Value error, ').rstrip('.')}"
 
 
 def known_of(dataset: ImageDataset) -> dict[str, Any]:

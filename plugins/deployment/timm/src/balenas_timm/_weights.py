@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from balenas_core.errors import DataError
 from balenas_core.files import output_errors, write_atomically
 from balenas_core.plugins.registry import Registry
-from balenas_timm._blueprint import Blueprint
+from balenas_timm._blueprint import Blueprint, first_problem
+from balenas_timm._size import check_size
 
 WEIGHTS = "model.safetensors"
 """Name of the file that trainings and exports write, and that timm looks for."""
@@ -56,24 +57,26 @@ def read_blueprint(path: Path | str, registry: Registry | None = None) -> Bluepr
 
     Raises:
         DataError: The file cannot be read, or says nothing; or its search space is not
-            installed, or refuses the options.
+            installed, or refuses the options; or its weights are not those of the network.
+        ArchitectureError: The architecture is not of the space.
     """
     with _file(path) as file:
         metadata = file.metadata() or {}
+        names = file.keys()
+        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in names}
     if _KEY not in metadata:
         raise DataError(
             f"{path} has weights but does not say of which network. Build it yourself, and load "
             f"them with timm.models.load_checkpoint(model, {str(path)!r})."
         )
     try:
-        return Blueprint.model_validate_json(metadata[_KEY], context={"registry": registry})
+        blueprint = Blueprint.model_validate_json(metadata[_KEY], context={"registry": registry})
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        place = ".".join(map(str, first["loc"]))
-        reason = first["msg"].rstrip(".")
         raise DataError(
-            f"{path} describes no network that can be built here: {place}: {reason}."
+            f"{path} describes no network that can be built here: {first_problem(error)}."
         ) from error
+    check_size(blueprint, shapes, path, registry)
+    return blueprint
 
 
 def load_network(path: Path | str, registry: Registry | None = None) -> nn.Module:

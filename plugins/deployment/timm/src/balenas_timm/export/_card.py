@@ -102,8 +102,8 @@ def _facts(source: Source, difference: float) -> str:
 
 
 def _test_accuracy(provenance: Mapping[str, Any]) -> dict[str, str]:
-    training = provenance.get("training", {})
-    if "test_accuracy" not in training:
+    training = provenance.get("training") or {}
+    if not {"test_accuracy", "test_images"} <= training.keys():
         return {}
     images = "held-out training" if training.get("is_held_out") else "test"
     value = f"{training['test_accuracy']:.2f} % of {training['test_images']:,} {images} images"

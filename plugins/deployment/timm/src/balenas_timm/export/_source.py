@@ -31,6 +31,7 @@ from balenas_timm._weights import (
     read_blueprint,
     read_weights,
 )
+from balenas_timm.export._provenance import with_readable_provenance
 from balenas_timm.training import TRAINING
 
 _TRAINED = Path(runs.TRAINING) / WEIGHTS
@@ -62,7 +63,8 @@ def from_file(path: Path) -> Source:
     Raises:
         DataError: The file cannot be read, or says nothing of its network.
     """
-    return _source(load_network(path), read_blueprint(path), f"file {path.name}")
+    blueprint, warnings = with_readable_provenance(read_blueprint(path))
+    return _source(load_network(path), blueprint, f"file {path.name}", *warnings)
 
 
 def from_architecture(
