@@ -181,10 +181,10 @@ def test_file_that_describes_no_network_of_its_weights_is_refused_before_it_is_b
     tmp_path, read, changes, message
 ):
     path = crafted(tmp_path / "model.safetensors", **changes)
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(DataError, match=message):
         read(path)
-    assert time.monotonic() - began < 20  # built for real, it would take minutes, or all memory
+    assert time.process_time() - began < 20  # built for real, it would take minutes, or all memory
 
 
 def test_a_tensor_more_or_less_is_named(tmp_path):
