@@ -1,6 +1,7 @@
 """Files that are written whole or not at all, locked, and whose errors say what to do.
 
-What a run or a table of scores keeps in them is not known here.
+Text that came out of one is made printable here; what a run or a table of scores keeps in them
+is not known.
 """
 
 from balenas_core.files._atomic import (
@@ -16,3 +17,8 @@ from balenas_core.files._lock import (
     holder as holder,
 )
 from balenas_core.files._output_errors import output_errors as output_errors
+from balenas_core.files._printable import (
+    json_text as json_text,
+    one_line as one_line,
+    printable as printable,
+)

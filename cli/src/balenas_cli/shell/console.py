@@ -8,7 +8,7 @@ import sys
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from balenas_core.printable import json_text, printable
+from balenas_core.files import json_text, printable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType

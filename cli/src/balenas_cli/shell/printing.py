@@ -9,7 +9,7 @@ from rich.console import Console, ConsoleOptions, RenderableType
 from rich.segment import Segment
 from rich.text import Text
 
-from balenas_core.printable import printable
+from balenas_core.files import printable
 
 
 class PrintableConsole(Console):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli.shell.run_names import resume_command
 from balenas_core.errors import UsageError
+from balenas_core.files import one_line
 from balenas_core.plugins.suggest import did_you_mean
-from balenas_core.printable import one_line
 from balenas_core.runs.listing import (
     DONE,
     RUNNING,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Sequence
 from html import escape
 
-from balenas_core.printable import one_line, printable
+from balenas_core.files import one_line, printable
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~$])")
 _TICKS = re.compile("`+")

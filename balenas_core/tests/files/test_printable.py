@@ -2,7 +2,7 @@
 
 import json
 
-from balenas_core.printable import json_text, one_line, printable
+from balenas_core.files import json_text, one_line, printable
 
 HOSTILE = "a\x1b]0;title\x07\x9b2J\rb\u202ec\u2066\udcff\U000e0041"
 SHOWN = r"a\x1b]0;title\x07\x9b2J\rb\u202ec\u2066\xff\U000e0041"
