@@ -71,6 +71,10 @@ class OutputError(BalenasError):
     """The output directory cannot be written (read-only, full, removed)."""
 
 
+class DamagedError(OutputError):
+    """A file of a run is not what was written there; the message names it and says where."""
+
+
 class DivergenceError(BalenasError):
     """A loss became non-finite; the last good state is kept."""
 

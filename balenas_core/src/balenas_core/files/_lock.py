@@ -20,13 +20,16 @@ from datetime import datetime
 from pathlib import Path
 from typing import Self
 
-from balenas_core.errors import RunLockedError
+from balenas_core.errors import DamagedError, RunLockedError
+from balenas_core.files._regular import open_regular
 from balenas_core.files._system_lock import UNSUPPORTED, is_same_file, system_lock
 
 _log = logging.getLogger(__name__)
 
 LOCK = "lock"
 
+_SIZE = 1 << 12
+"""Bytes of a lock's file; it has about a hundred."""
 # `holder` takes the lock for an instant to see whether it can.
 _ATTEMPTS, _PAUSE = 5, 0.02
 _NO_RIGHT = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
@@ -92,15 +95,13 @@ class RunLock:
 
         Raises:
             RunLockedError: Another process has it.
+            DamagedError: The lock is no regular file.
             OSError: The lock's file cannot be written.
         """
         path = folder / LOCK
         found = cls._take(path)
         if found is None:
-            raise RunLockedError(
-                f"run {folder} is in use by {_read(path) or 'another process'}. Wait for it, or "
-                f"end it first; if it does not run any more, remove {path}."
-            )
+            raise in_use(folder, _read_at(path))
         return found
 
     @classmethod
@@ -111,6 +112,7 @@ class RunLock:
 
         Raises:
             RunLockedError: Another process has it.
+            DamagedError: The lock is no regular file.
             OSError: The lock cannot be written, and there is no such file.
         """
         file = file.resolve()  # two names of one file have one lock
@@ -124,8 +126,8 @@ class RunLock:
         if found is None:
             advice = "" if path == file else f"; if it does not run any more, remove {path}"
             raise RunLockedError(
-                f"{file} is being written by {_read(path) or 'another process'}. Wait for it, or "
-                f"choose another file with --output{advice}."
+                f"{file} is being written by {_read_at(path) or 'another process'}. Wait for it, "
+                f"or choose another file with --output{advice}."
             )
         return found
 
@@ -135,9 +137,9 @@ class RunLock:
         for attempt in range(_ATTEMPTS):
             if attempt:
                 time.sleep(_PAUSE)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
             try:
-                is_free = _try_lock(descriptor, path)
+                is_free = _try_lock(descriptor)
                 # A holder removes the file when it ends: then this is a lock on nothing.
                 if is_free and is_same_file(descriptor, path):
                     lock = cls(path, descriptor)
@@ -152,8 +154,8 @@ class RunLock:
     @classmethod
     def _take_itself(cls, file: Path) -> Self | None:
         """Lock a file by itself, which says nothing of who holds it."""
-        descriptor = os.open(file, os.O_RDONLY)
-        if not _try_lock(descriptor, file):
+        descriptor = open_regular(file, os.O_RDONLY)
+        if not _try_lock(descriptor):
             os.close(descriptor)
             return None
         lock = cls(file, descriptor, is_own=False)
@@ -171,12 +173,13 @@ class RunLock:
 
     def _sign(self) -> None:
         assert self._descriptor is not None
-        before = _read(self._path)
+        before = _read(self._descriptor)
         if before is not None:
             _log.info("%s ended without releasing %s", before, self._path.parent)
         text = json.dumps(asdict(Holder.current())) + "\n"
         os.ftruncate(self._descriptor, 0)
-        os.pwrite(self._descriptor, text.encode(), 0)
+        os.lseek(self._descriptor, 0, os.SEEK_SET)
+        os.write(self._descriptor, text.encode())
         _close_in_children(self)
 
     def _forget(self) -> None:
@@ -186,27 +189,53 @@ class RunLock:
 
 
 def holder(folder: Path) -> Holder | None:
-    """Return who holds the lock of a run directory; None if nobody does."""
-    path = folder / LOCK
+    """Return who holds the lock of a run directory; None if nobody does.
+
+    Raises:
+        DamagedError: The lock is no regular file.
+    """
     try:
-        descriptor = os.open(path, os.O_RDONLY)
+        descriptor = open_regular(folder / LOCK, os.O_RDONLY)
     except OSError:
         return None
     try:
-        who = _read(path)
-        return None if _try_lock(descriptor, path, is_probe=True) else who
+        who = _read(descriptor)
+        return None if _try_lock(descriptor, is_probe=True) else who
     finally:
         os.close(descriptor)
 
 
-def _read(path: Path) -> Holder | None:
+def in_use(folder: Path, who: Holder | None) -> RunLockedError:
+    """Return the error that says who holds a run directory."""
+    return RunLockedError(
+        f"run {folder} is in use by {who or 'another process'}. Wait for it, or end it first; "
+        f"if it does not run any more, remove {folder / LOCK}."
+    )
+
+
+def _read_at(path: Path) -> Holder | None:
     try:
-        return Holder(**json.loads(path.read_text()))
-    except (OSError, ValueError, TypeError):  # none, or half written
+        descriptor = open_regular(path, os.O_RDONLY)
+    except (OSError, DamagedError):  # removed since
         return None
+    try:
+        return _read(descriptor)
+    finally:
+        os.close(descriptor)
 
 
-def _try_lock(descriptor: int, path: Path, *, is_probe: bool = False) -> bool:
+def _read(descriptor: int) -> Holder | None:
+    try:
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        found = Holder(**json.loads(os.read(descriptor, _SIZE)))
+    except (OSError, ValueError, TypeError, RecursionError):  # none, or half written
+        return None
+    texts = (found.host, found.since, found.started or "")
+    is_process = isinstance(found.pid, int) and 0 < found.pid < 1 << 31
+    return found if is_process and all(isinstance(text, str) for text in texts) else None
+
+
+def _try_lock(descriptor: int, *, is_probe: bool = False) -> bool:
     """Whether the lock is free; unless ``is_probe``, it is this process's from then on."""
     try:
         system_lock(descriptor, is_probe=is_probe)
@@ -215,7 +244,7 @@ def _try_lock(descriptor: int, path: Path, *, is_probe: bool = False) -> bool:
     except OSError as error:
         if error.errno not in UNSUPPORTED:
             raise
-        who = _read(path)
+        who = _read(descriptor)
         return who is None or not who.may_live
     return True
 

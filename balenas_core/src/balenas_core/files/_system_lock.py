@@ -54,6 +54,6 @@ else:
 def is_same_file(descriptor: int, path: Path) -> bool:
     """Whether an open file still is what stands at ``path``."""
     try:
-        return os.path.samestat(os.fstat(descriptor), path.stat())
+        return os.path.samestat(os.fstat(descriptor), path.lstat())
     except FileNotFoundError:
         return False
