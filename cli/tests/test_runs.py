@@ -49,11 +49,27 @@ def make_run(path: Path, *, status="done", seed=0, accuracy=50.0, epochs=2, loss
     checkpoint = f"epoch-0002-step-00000004-{'0' * 32}.pt"
     (path / "checkpoints" / checkpoint).write_bytes(b"0" * 2**20)
     if status == "done":
-        entry = {"dataset": "cifar10", "value": 90.0 + seed, "regret": 4.0 - seed, "rank": 5}
+        entry = {
+            "dataset": "cifar10",
+            "metric": "test_accuracy",
+            "value": 90.0 + seed,
+            "best": 94.0,
+            "regret": 4.0 - seed,
+            "rank": 5,
+            "total": 9,
+        }
+        candidate = {
+            "rank": 1,
+            "architecture": "conv-conv",
+            "scores": {"toy_params": 3.0},
+            "is_argmax": True,
+            "draws": 16,
+        }
         result = {
             "architecture": "conv-conv",
             "validation_accuracy": accuracy,
             "benchmark": [entry],
+            "candidates": [candidate],
             "seconds": {"search": 2.0, "selection": 0.5},
         }
         (path / "result.json").write_text(json.dumps(result))
@@ -151,7 +167,7 @@ def test_damaged_files_do_not_hide_a_run(call, three):
     Path("runs/b/metrics.jsonl").write_bytes(b'\xff\xfe\n{"epoch": 0, "train_loss": 7}\n{"epo')
     (Path("runs/a") / "environment.json").write_text("{}")
     runs = {run.path.name: run for run in find_runs(Path("runs"))}
-    assert runs["a"].status == "unknown"
+    assert runs["a"].status == "damaged"
     assert runs["b"].metrics == {"epoch": 0, "train_loss": 7}
     assert call("runs", "list").code == 0
     assert call("runs", "show", "a").code == 0

@@ -189,8 +189,7 @@ def write_run(tmp_path: Path) -> WriteRun:
         source = torch.Generator().manual_seed(seed)
         for epoch in range(epochs):
             weights = torch.softmax(torch.randn(2, 3, generator=source), dim=-1)
-            run.append_distribution(epoch, ToySpace().decisions, {"operations": weights})
-            run.append_metrics(metrics_of(epoch, seed))
+            run.log.append(metrics_of(epoch, seed), ToySpace().decisions, {"operations": weights})
         if status == "done":
             run.write_json(RESULT, result_of(seed))
         run.write_status(status, message=message)

@@ -87,7 +87,8 @@ def test_a_training_of_another_candidate_and_on_held_out_images_says_so(page, wr
 def test_further_selections_are_told_of(page, write_run):
     run = write_run("first")
     (run / "selections").mkdir()
-    result = json.loads((run / "result.json").read_text()) | {"architecture": "skip-skip"}
+    result = json.loads((run / "result.json").read_text())
+    result |= {"architecture": "skip-skip", "selector": {"name": "naswot"}}
     (run / "selections" / "naswot.json").write_text(json.dumps(result))
     found = page(run)
     rows = found.rows("Choices of other selectors")

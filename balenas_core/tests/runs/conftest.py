@@ -147,8 +147,9 @@ def outcome(run: Path) -> dict[str, Any]:
     checkpoint = RunDirectory(run).read_checkpoint()
     assert checkpoint is not None
     state = {k: v for k, v in checkpoint.state.items() if k not in ("seconds", "config")}
-    # The bytes of the lines of metrics depend on how long epochs took.
-    state["place"].pop("metrics_size")
+    logs = state.pop("logs")
+    assert logs["metrics"] == (run / "metrics.jsonl").read_text()
+    assert logs["distribution"] == (run / "distribution.jsonl").read_text()
     return {
         "result": without_seconds(json.loads((run / "result.json").read_text())),
         "metrics": [

@@ -15,7 +15,6 @@ from balenas_core.errors import (
     OutputError,
     RunLockedError,
     SearchInterrupted,
-    UsageError,
 )
 from balenas_core.interfaces.events import SearchStarted, SelectionProgress, StepEnded
 from balenas_core.runs.directory import RunDirectory
@@ -135,13 +134,6 @@ def test_lines_after_the_checkpoint_are_cut_off(registry, stopped, whole, the_ou
         file.write('{"epoch": 1, "step": 8}\n{"epo')
     _finish(run, registry)
     same(the_outcome(run), whole)
-
-
-def test_metrics_that_were_shortened_are_refused(registry, stopped):
-    run = stopped(1, 1)
-    (run / "metrics.jsonl").write_text("")
-    with pytest.raises(UsageError, match=r"metrics\.jsonl has 0 bytes, and had \d+ at the last"):
-        _finish(run, registry)
 
 
 def test_time_of_all_processes_is_counted(registry, stopped):

@@ -22,7 +22,7 @@ from balenas_core.interfaces.events import (
     StepEnded,
 )
 from balenas_core.interfaces.proxy import Proxy
-from balenas_core.runs.listing import read_run, read_selections
+from balenas_core.runs.listing import read_run
 from balenas_core.runs.stored_result import read_result
 from balenas_core.testing import toy_plugin
 
@@ -86,12 +86,12 @@ def test_a_selection_finds_what_a_whole_search_with_its_selector_finds(
 
 
 def test_the_runs_own_files_stay_as_they_were(registry, make, run):
-    names = ("config.yaml", "status.json", "result.json", "metrics.jsonl")
+    names = ("config.yaml", "status.json", "result.json", "metrics.jsonl", "distribution.jsonl")
     before = {name: (run / name).read_bytes() for name in names}
     Search(make(output=run, selector="size"), registry=registry).select("by-size")
     assert {name: (run / name).read_bytes() for name in names} == before
-    assert list(read_selections(run)) == ["by-size"]
-    assert read_selections(run)["by-size"]["selector"]["name"] == "size"
+    assert list(read_run(run).selections) == ["by-size"]
+    assert read_run(run).selections["by-size"]["selector"]["name"] == "size"
     assert read_run(run).status == "done"
 
 
@@ -112,7 +112,7 @@ def test_a_selection_is_read_back_and_another_of_its_name_refused(registry, make
 def test_stages_are_called_by_their_names(registry, make, run):
     selector = {"name": "loss+size > random", "draws": 9, "survivors": [2]}
     Search(make(output=run, selector=selector), registry=registry).select()
-    assert list(read_selections(run)) == ["loss+size-random"]
+    assert list(read_run(run).selections) == ["loss+size-random"]
 
 
 def test_a_selection_that_was_stopped_goes_on_to_the_same(registry, make, run, tmp_path):
@@ -124,7 +124,7 @@ def test_a_selection_that_was_stopped_goes_on_to_the_same(registry, make, run, t
         stopped.select()
     lines = (run / "selection.jsonl").read_text().splitlines()
     assert sum("size@" in line for line in lines) == 2
-    assert read_selections(run) == {}
+    assert read_run(run).selections == {}
     assert read_run(run).status == "done"
     resumed = Search(make(output=run, selector=selector), registry=registry).select()
     whole = Search(make(output=copied, selector=selector), registry=registry).select()
@@ -215,8 +215,8 @@ def test_a_run_whose_selector_failed_is_finished_with_another(registry, make, tm
     assert load_config(run / "config.yaml", registry=registry).selector.name == "loss"
     whole = Search(make(output=tmp_path / "whole", selector=LOSS), registry=registry).run()
     assert _scores(found) == _scores(whole)
-    assert list(read_selections(run)) == ["size"]
-    assert read_selections(run)["size"]["architecture"] == str(beside.architecture)
+    assert list(read_run(run).selections) == ["size"]
+    assert read_run(run).selections["size"]["architecture"] == str(beside.architecture)
     assert Search.of_run(run, registry=registry).run(resume="must").selection == found.selection
 
 

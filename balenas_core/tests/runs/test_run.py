@@ -1,10 +1,11 @@
 import json
 import math
+import os
 from pathlib import Path
 
 import pytest
 
-from balenas_core.errors import OutputError, RunExistsError
+from balenas_core.errors import OutputError, RunExistsError, RunLockedError
 from balenas_core.files import write_atomically
 from balenas_core.runs.directory import (
     CONFIG,
@@ -28,19 +29,28 @@ def test_a_new_run_holds_its_config_and_environment(tmp_path):
 
 def test_an_existing_run_is_refused_and_left_alone(tmp_path):
     run = _create(tmp_path / "run")
-    run.append_metrics({"epoch": 0})
+    run.log.append({"epoch": 0})
     before = (run.path / METRICS).read_text()
+    run.release()
     with pytest.raises(RunExistsError, match="already holds a run"):
         _create(run.path)
     assert (run.path / METRICS).read_text() == before
 
 
+def test_a_run_that_somebody_makes_is_refused_with_its_holder(tmp_path):
+    run = _create(tmp_path / "run")
+    with pytest.raises(RunLockedError, match=f"in use by process {os.getpid()} on "):
+        _create(run.path)
+    run.release()
+
+
 def test_a_run_of_another_kind_has_a_file_and_a_command_of_its_own(tmp_path):
-    kind = RunKind("recipe.yaml", "balenas train")
+    kind = RunKind("recipe.yaml", "balenas train", frozenset())
     run = RunDirectory.create(tmp_path / "a", config_yaml="x: 1\n", environment={}, kind=kind)
     assert (run.path / "recipe.yaml").read_text() == "x: 1\n"
     assert holds_run(run.path, kind)
     assert not holds_run(run.path)
+    run.release()
     with pytest.raises(RunExistsError, match=f"'balenas train {run.path}'"):
         check_is_free(run.path, kind)
 
@@ -91,5 +101,5 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path):
 
 def test_non_finite_numbers_become_null_in_json(tmp_path):
     run = _create(tmp_path / "run")
-    run.append_metrics({"loss": math.nan, "scores": [math.inf, 1.0]})
+    run.log.append({"loss": math.nan, "scores": [math.inf, 1.0]})
     assert json.loads((run.path / METRICS).read_text()) == {"loss": None, "scores": [None, 1.0]}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -24,8 +24,9 @@ from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.events import EpochEnded, Event, SearchStarted, StepEnded
 from balenas_core.interfaces.space import Supernet
 from balenas_core.random import derive_seed, generator, seeded
-from balenas_core.runs.checkpoints import Checkpoint
-from balenas_core.runs.directory import RunDirectory
+from balenas_core.runs.checkpoints import Checkpoint, loading
+from balenas_core.runs.directory import RunDirectory, holds_run
+from balenas_core.runs.epoch_log import records
 
 _log = logging.getLogger(__name__)
 
@@ -85,21 +86,22 @@ class Learning:
         self._checkpoint = "start"
         self._saved: tuple[int, int] | None = None
 
-    def resume(self, checkpoint: Checkpoint, metrics: Sequence[Mapping[str, Any]]) -> None:
+    def resume(self, checkpoint: Checkpoint) -> None:
         """Go back to the state of a checkpoint.
 
-        Args:
-            checkpoint: The state.
-            metrics: The record of its whole epochs.
+        Raises:
+            MisfitError: It is of something else, and this learning is of no use any more.
         """
         state = checkpoint.state
-        self._place = Place.from_state(state["place"])
-        self._metrics = list(metrics)
-        self._clock.add(state["seconds"])
-        if self._early_stopping is not None:
-            self._early_stopping.load_state_dict(state["early_stopping"])
-        self._loop.load_state_dict(state["loop"])
-        restore_global_generators(state["generators"])
+        with loading():
+            self._place = Place.from_state(state["place"])
+            self._place.check(self._epochs, self._batches.train.steps_per_epoch)
+            self._metrics = list(records(state["logs"]["metrics"].encode()))
+            self._clock.add(state["seconds"])
+            if self._early_stopping is not None:
+                self._early_stopping.load_state_dict(state["early_stopping"])
+            self._loop.load_state_dict(state["loop"])
+            restore_global_generators(state["generators"])
         self._checkpoint = checkpoint.checksum
         self._saved = (self._place.epochs_done, self._place.steps_done)
 
@@ -205,7 +207,8 @@ class Learning:
         record["seconds"] = clock.seconds("epoch")
         clock.reset("epoch")
         self._metrics.append(record)
-        place.end_epoch(self._write(epoch, record))
+        self._write(record)
+        place.end_epoch()
         self._save()
         self._emit(EpochEnded(epoch, record))
         self._stop_if_asked()
@@ -215,15 +218,14 @@ class Learning:
             weights = self._components.distribution.mean_weights()
         return self._measuring.supernet_accuracy(self._supernet, weights)
 
-    def _write(self, epoch: int, record: Mapping[str, Any]) -> int:
-        """Write what is known of an epoch, and return the size of the metrics."""
+    def _write(self, record: Mapping[str, Any]) -> None:
+        """Write what is known of an epoch."""
         if self._run is None:
-            return 0
+            return
         distribution = self._components.distribution
         with torch.no_grad():
             weights = distribution.mean_weights()
-        self._run.append_distribution(epoch, distribution.decisions, weights)
-        return self._run.append_metrics(record)
+        self._run.log.append(record, distribution.decisions, weights)
 
     def _run_steps(self, epoch: int) -> None:
         place, steps = self._place, self._batches.train.steps_per_epoch
@@ -270,7 +272,8 @@ class Learning:
         }
 
     def _divergence(self, epoch: int, step: int, error: DivergenceError) -> str:
-        kept = f" The last checkpoint is kept in {self._run.path}." if self._run else ""
+        run = self._run
+        kept = f" The last checkpoint is kept in {run.path}." if run and holds_run(run.path) else ""
         return (
             f"the search diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
             f"(now {self._config.training.lr}), lower the optimizer's lr, or set training.clip "
@@ -291,6 +294,7 @@ class Learning:
                 "early_stopping": stopping.state_dict() if stopping else None,
                 "generators": global_generators(),
                 "loop": self._loop.state_dict(),
+                "logs": self._run.log.state_dict(),
             },
             epoch=place.epochs_done,
             step=place.step,

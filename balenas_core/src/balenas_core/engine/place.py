@@ -21,7 +21,6 @@ class Place:
         step: Steps of all epochs.
         train: Sums over the training batches of the epoch in progress.
         validation: Sums over its validation batches.
-        metrics_size: Bytes of ``metrics.jsonl`` that belong to the whole epochs.
     """
 
     epochs_done: int = 0
@@ -29,19 +28,33 @@ class Place:
     step: int = 0
     train: Running = field(default_factory=Running)
     validation: Running = field(default_factory=Running)
-    metrics_size: int = 0
 
     def end_step(self) -> None:
         """Count one step."""
         self.steps_done += 1
         self.step += 1
 
-    def end_epoch(self, metrics_size: int) -> None:
+    def end_epoch(self) -> None:
         """Count one epoch and start its sums anew."""
         self.epochs_done += 1
         self.steps_done = 0
         self.train, self.validation = Running(), Running()
-        self.metrics_size = metrics_size
+
+    def check(self, epochs: int, steps_per_epoch: int) -> None:
+        """Check that it lies in a job.
+
+        Args:
+            epochs: Epochs of the job.
+            steps_per_epoch: Steps of each.
+
+        Raises:
+            ValueError: It lies beyond.
+        """
+        if self.epochs_done > epochs or self.steps_done > steps_per_epoch:
+            raise ValueError(
+                f"{self.epochs_done} epochs and {self.steps_done} steps are done, of {epochs} "
+                f"epochs of {steps_per_epoch} steps"
+            )
 
     def interruption(self) -> SearchInterrupted:
         """Return what ends a job that was asked to stop here."""
@@ -57,7 +70,6 @@ class Place:
             "step": self.step,
             "train": list(astuple(self.train)),
             "validation": list(astuple(self.validation)),
-            "metrics_size": self.metrics_size,
         }
 
     @classmethod
@@ -69,7 +81,6 @@ class Place:
             step=state["step"],
             train=Running(*state["train"]),
             validation=Running(*state["validation"]),
-            metrics_size=state["metrics_size"],
         )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 
@@ -33,7 +33,7 @@ from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
-from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.checkpoints import Checkpoint, MisfitError
 from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.runs.opening import Opening, Todo, open_finished, open_run
 from balenas_core.runs.resume import Resume, refuse_changes, stored_config
@@ -47,6 +47,8 @@ _HOOK_OF: dict[type, str] = {
     SearchFailed: "balenas_search_failed",
     RunFinished: "balenas_run_finished",
 }
+
+_Prepared = tuple[Learning, Selector, Callable[[Event], None]]
 
 
 class Search:
@@ -133,13 +135,11 @@ class Search:
 
     def _run(self, opening: Opening, precision: Precision) -> SearchResult:
         config = self.config
-        with self._prepared(config, precision) as (learning, selector, emit):
+        with self._prepared(config, precision, opening) as (learning, selector, emit):
             run = opening.run or _new_run(config, precision)
             try:
                 if opening.todo is Todo.GO_ON:
-                    metrics = opening.reopen(to_yaml(config), config.model_dump(mode="json"))
-                    if opening.checkpoint is not None:
-                        learning.resume(opening.checkpoint, metrics)
+                    opening.reopen(to_yaml(config), config.model_dump(mode="json"))
                 learned = learning.learn(run)
                 result = self._choosing(learned, selector, run, emit).choose()
                 if run is not None:
@@ -198,10 +198,7 @@ class Search:
     def _choose_anew(
         self, config: SearchConfig, precision: Precision, run: RunDirectory, opening: Opening
     ) -> SearchResult:
-        metrics = run.read_metrics(opening.metrics_size)
-        with self._prepared(config, precision) as (learning, selector, emit):
-            if opening.checkpoint is not None:
-                learning.resume(opening.checkpoint, metrics)
+        with self._prepared(config, precision, opening) as (learning, selector, emit):
             learned = learning.finished(run)
             return self._choosing(learned, selector, run, emit).choose()
 
@@ -217,8 +214,29 @@ class Search:
 
     @contextmanager
     def _prepared(
-        self, config: SearchConfig, precision: Precision
-    ) -> Iterator[tuple[Learning, Selector, Callable[[Event], None]]]:
+        self, config: SearchConfig, precision: Precision, opening: Opening
+    ) -> Iterator[_Prepared]:
+        """Yield what searches, at the newest checkpoint that fits; nothing is written.
+
+        Each checkpoint is loaded into something new, so that one that does not fit leaves nothing
+        behind.
+        """
+        with ExitStack() as stack:
+            while True:
+                with ExitStack() as attempt:
+                    prepared = attempt.enter_context(self._built(config, precision))
+                    try:
+                        if opening.checkpoint is not None:
+                            prepared[0].resume(opening.checkpoint)
+                    except MisfitError as error:
+                        opening.candidates.reject(error)
+                        continue
+                    stack.push(attempt.pop_all())
+                break
+            yield prepared
+
+    @contextmanager
+    def _built(self, config: SearchConfig, precision: Precision) -> Iterator[_Prepared]:
         """Yield the learning, what chooses after it, and what tells everybody of an event."""
         with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)

@@ -41,7 +41,8 @@ class Cell:
     def from_dict(cls, row: Mapping[str, Any]) -> Cell:
         """Return the cell that ``dataclasses.asdict`` made plain data of."""
         names = {key: tuple(row[key]) for key in ("inputs", "nodes", "outputs")}
-        return cls(row["name"], **names, edges=tuple(Edge(**edge) for edge in row["edges"]))
+        edges = tuple(Edge(e["source"], e["target"], e["operation"]) for e in row["edges"])
+        return cls(row["name"], **names, edges=edges)
 
     @property
     def heading(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,14 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from balenas_core.config import PluginSection
-from balenas_core.errors import BalenasError
+from balenas_core.errors import BalenasError, DamagedError
+from balenas_core.files import read_regular
 from balenas_core.interfaces.architecture import Cell
 from balenas_core.plugins.hooks import LOAD_ERRORS
 from balenas_core.plugins.registry import Registry
 from balenas_core.report._numbers import as_number
-from balenas_core.runs.directory import CONFIG, DISTRIBUTION, ENVIRONMENT, METRICS, RESULT
-from balenas_core.runs.distribution_log import DistributionHistory, read_distribution
-from balenas_core.runs.listing import DONE, TRAINING, RunInfo, read_run, read_selections
+from balenas_core.runs.directory import CONFIG, DISTRIBUTION, METRICS
+from balenas_core.runs.distribution_log import DistributionHistory, histories
+from balenas_core.runs.listing import TRAINING, RunInfo, read_run
+from balenas_core.runs.stored import LARGEST, StoredMetrics, parsed
 
 if TYPE_CHECKING:
     from balenas_core.interfaces.space import AnySpace
@@ -124,61 +125,56 @@ def _names(paths: Sequence[Path]) -> list[str]:
 
 
 def _read(path: Path, name: str, registry: Registry) -> RunRecord:
-    problems: list[str] = []
     info = read_run(path)
-    if info.status == DONE and info.result is None:
-        problems.append(f"{RESULT} is missing or damaged: nothing is known of what was found.")
+    problems = list(info.problems)
     try:
         config_text = (path / CONFIG).read_text(encoding="utf-8", errors="replace")
     except OSError as error:
         config_text = ""
         problems.append(f"{CONFIG} cannot be read: {error.strerror}.")
     try:
-        distribution = read_distribution(path / DISTRIBUTION)
-    except DAMAGE:
+        distribution = histories(_content(path / DISTRIBUTION))
+    except (ValueError, DamagedError) as error:
         distribution = ()
-        problems.append(f"{DISTRIBUTION} is damaged.")
+        problems.append(f"{DISTRIBUTION} is damaged: {error}.")
     return RunRecord(
         name=name,
         info=info,
         config_text=config_text,
         metrics=_records(path / METRICS, problems),
         distribution=distribution,
-        environment=_json(path / ENVIRONMENT, problems),
-        training=_json(path / TRAINING / RESULT, problems, is_optional=True),
+        environment=info.environment,
+        training=info.training,
         training_metrics=_records(path / TRAINING / METRICS, problems),
-        selections=read_selections(path),
+        selections=info.selections,
         space=cache(partial(_space, info, registry)),
         problems=problems,
     )
 
 
-def _json(path: Path, problems: list[str], *, is_optional: bool = False) -> Record:
-    if is_optional and not path.exists():
-        return {}
+def _content(path: Path) -> bytes:
     try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        problems.append(f"{path.name} cannot be read: {error}.")
-        return {}
-    return value if isinstance(value, dict) else {}
+        return read_regular(path, limit=LARGEST)
+    except OSError:
+        return b""
 
 
 def _records(path: Path, problems: list[str]) -> Sequence[Record]:
     """Return the whole lines of a file; the last may be in the making."""
     try:
-        lines = path.read_bytes().split(b"\n")[:-1]
-    except OSError:
+        lines = _content(path).split(b"\n")[:-1]
+    except DamagedError as error:
+        problems.append(str(error))
         return ()
-    found = []
-    for line in lines:
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            if isinstance(record, dict):
-                found.append(record)
-    if len(found) < len(lines):
+    found, damaged = [], []
+    for number, line in enumerate(lines, start=1):
+        try:
+            found.append(parsed(line, StoredMetrics))
+        except ValueError as error:
+            damaged.append(f"line {number}, {error}")
+    if damaged:
         problems.append(
-            f"{path.name}: {len(lines) - len(found)} of {len(lines)} lines are damaged."
+            f"{path.name}: {len(damaged)} of {len(lines)} lines are damaged ({damaged[0]})."
         )
     return found
 

@@ -27,7 +27,7 @@ from balenas_core.report._parts import (
 )
 from balenas_core.report._record import DAMAGE, Record, RunRecord, attempt, series
 from balenas_core.runs.distribution_log import DistributionHistory
-from balenas_core.runs.listing import DONE, FAILED, INTERRUPTED, RUNNING
+from balenas_core.runs.listing import DAMAGED, DONE, FAILED, INTERRUPTED, RUNNING
 
 _LOSSES = {"training": "train_loss", "validation": "validation_loss"}
 _ACCURACIES = {"training": "train_accuracy", "validation": "validation_accuracy"}
@@ -45,6 +45,7 @@ _STATES = {
     RUNNING: "This run is going on; the report shows what there is so far.",
     INTERRUPTED: "This run was interrupted before it had chosen an architecture.",
     FAILED: "This run failed.",
+    DAMAGED: "Files of this run are damaged; the report shows what is left.",
 }
 _GO_ON = {
     INTERRUPTED: "Go on with it where it lies:",
@@ -84,7 +85,9 @@ def _guarded(make: Callable[[RunRecord], Sequence[Part]], run: RunRecord) -> Seq
 def _state(run: RunRecord) -> Iterator[Part]:
     info = run.info
     if info.status != DONE:
-        text = _STATES.get(info.status, "It is not known how this run ended: status.json says not.")
+        text = _STATES.get(
+            info.status, "It is not known how this run ended: there is no status.json."
+        )
         done = f" {count(info.epochs_done, 'epoch')} of {info.epochs or '?'} are done."
         because = f" Reason: {info.message}" if info.message and info.status != RUNNING else ""
         yield Note(f"{text}{done}{because}", is_warning=True)
@@ -289,9 +292,9 @@ def _last_change(metrics: Sequence[Record]) -> int | None:
 def _reproduction(run: RunRecord) -> Sequence[Part]:
     seed = run.info.setting("seed")
     parts: list[Part] = []
-    if run.info.status in _GO_ON:
+    if run.info.stated in _GO_ON:
         parts += [
-            Note(_GO_ON[run.info.status]),
+            Note(_GO_ON[run.info.stated]),
             Code(shlex.join(["balenas", "resume", str(run.info.path)]), "Command to go on"),
         ]
     versions = run.environment.get("versions")

@@ -18,37 +18,39 @@ and resumed are those of an uninterrupted one, but for what is called ``seconds`
 from __future__ import annotations
 
 import json
-import math
-import os
+import logging
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balenas_core.errors import OutputError, RunExistsError, UsageError
+from balenas_core.errors import DamagedError, OutputError, RunExistsError, UsageError
 from balenas_core.files import (
     LOCK,
     RunLock,
+    finite as finite,
+    holder,
+    in_use,
     is_unfinished,
     output_errors,
     remove_unfinished,
     write_atomically,
 )
 from balenas_core.runs.checkpoints import Checkpoint, Checkpoints
-from balenas_core.runs.distribution_log import append_distribution, cut_distribution
+from balenas_core.runs.epoch_log import DISTRIBUTION as DISTRIBUTION, METRICS as METRICS, EpochLog
 from balenas_core.runs.score_log import ScoreLog
 
 if TYPE_CHECKING:
     from balenas_core.interfaces.events import SearchFailed
-    from balenas_core.interfaces.space import Decision, Weights
+
+_log = logging.getLogger(__name__)
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
-METRICS, SELECTION, RESULT = "metrics.jsonl", "selection.jsonl", "result.json"
-SELECTIONS = "selections"
-DISTRIBUTION, CHECKPOINTS = "distribution.jsonl", "checkpoints"
+SELECTION, RESULT = "selection.jsonl", "result.json"
+SELECTIONS, CHECKPOINTS = "selections", "checkpoints"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,17 +60,21 @@ class RunKind:
     Args:
         config: Name of the file that makes it a run.
         resume: The command that goes on with it.
+        state: What its checkpoints hold beside what all do.
     """
 
     config: str
     resume: str
+    state: frozenset[str]
 
 
-SEARCH = RunKind(CONFIG, "balenas resume")
+SEARCH = RunKind(CONFIG, "balenas resume", frozenset({"early_stopping", "generators"}))
 
 
 class RunDirectory:
     """An output directory that holds one run.
+
+    ``log`` appends what is known of an epoch to the run's files of lines.
 
     Args:
         path: A directory made by ``create``.
@@ -79,7 +85,8 @@ class RunDirectory:
     def __init__(self, path: Path, *, keep: int = 2, kind: RunKind = SEARCH) -> None:
         self.path = path
         self.kind = kind
-        self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep)
+        self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep, check=self._check)
+        self.log = EpochLog(path)
         self._lock: RunLock | None = None
 
     @classmethod
@@ -115,14 +122,14 @@ class RunDirectory:
             path.mkdir(parents=True, exist_ok=True)
             run.lock()
             try:
-                check_is_free(path, kind)  # it may have been taken in between
+                _check_holds_nothing(path, kind)  # it may have been taken in between
             except BaseException:
                 run.release()
                 raise
             try:
                 run.write_json(ENVIRONMENT, environment)
-                (path / METRICS).touch()
-                run.write_status("running", config=config or {})
+                run.log.restore(None)
+                run.write_status("running", **({} if config is None else {"config": config}))
                 # Last: what has a configuration is a run, and can be resumed.
                 text = config_yaml.encode()
                 write_atomically(path / kind.config, lambda file: file.write(text))
@@ -159,19 +166,30 @@ class RunDirectory:
             write_atomically(self.path / name, lambda file: file.write(text.encode()))
 
     def read_status(self) -> dict[str, Any]:
-        """Return what ``write_status`` has collected; empty if it cannot be read."""
-        return self._read_json(STATUS)
+        """Return what ``write_status`` has collected.
+
+        It is empty where there is nothing, and, with a warning, where it is damaged.
+        """
+        from balenas_core.runs.stored import StoredStatus
+
+        return self._known(STATUS, StoredStatus)
 
     def read_environment(self) -> dict[str, Any]:
-        """Return what the run was started on; empty if it cannot be read."""
-        return self._read_json(ENVIRONMENT)
+        """Return what the run was started on; empty as of ``read_status``."""
+        from balenas_core.runs.stored import StoredEnvironment
 
-    def _read_json(self, name: str) -> dict[str, Any]:
+        return self._known(ENVIRONMENT, StoredEnvironment)
+
+    def _known(self, name: str, model: type) -> dict[str, Any]:
+        from balenas_core.runs.stored import read_stored
+
         try:
-            value = json.loads((self.path / name).read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            return read_stored(self.path / name, model)
+        except FileNotFoundError:
             return {}
-        return value if isinstance(value, dict) else {}
+        except DamagedError as error:
+            _log.warning("%s", error)
+            return {}
 
     def write_status(self, status: str, **facts: Any) -> None:
         """Record how the run stands, and facts, over what is recorded.
@@ -216,68 +234,23 @@ class RunDirectory:
         """Return the newest checkpoint that is whole; None if there is none.
 
         Raises:
-            OutputError: A checkpoint cannot be read.
+            OutputError: As ``read_checkpoints``.
+        """
+        return next(self.read_checkpoints(), None)
+
+    def read_checkpoints(self) -> Iterator[Checkpoint]:
+        """Yield the checkpoints that are whole, newest first.
+
+        Raises:
+            OutputError: A checkpoint cannot be read, or none of them is of this version.
         """
         with output_errors(self.path / CHECKPOINTS, verb="read"):
-            return self.checkpoints.newest()
+            yield from self.checkpoints.whole()
 
-    def append_metrics(self, record: Mapping[str, Any]) -> int:
-        """Append one line to ``metrics.jsonl``, push it to the disk, and return the file's size.
+    def _check(self, state: dict[str, Any]) -> None:
+        from balenas_core.runs.saved_state import check_saved
 
-        Raises:
-            OutputError: The file cannot be written.
-        """
-        with output_errors(self.path / METRICS), (self.path / METRICS).open("ab") as file:
-            file.write((json.dumps(finite(record), ensure_ascii=False) + "\n").encode())
-            file.flush()
-            os.fsync(file.fileno())
-            return file.tell()
-
-    def append_distribution(
-        self, epoch: int, decisions: Sequence[Decision], weights: Weights
-    ) -> None:
-        """Append one line to ``distribution.jsonl`` and push it to the disk.
-
-        It comes before the line of metrics: ``restore_metrics`` removes what has none.
-
-        Raises:
-            OutputError: The file cannot be written.
-        """
-        append_distribution(self.path / DISTRIBUTION, epoch, decisions, weights)
-
-    def read_metrics(self, size: int) -> list[dict[str, Any]]:
-        """Return the records in the first ``size`` bytes of ``metrics.jsonl``.
-
-        Raises:
-            UsageError: The file was shortened.
-            OutputError: It cannot be read.
-        """
-        path = self.path / METRICS
-        with output_errors(path, verb="read"):
-            data = path.read_bytes() if path.exists() else b""
-        if len(data) < size:
-            raise UsageError(
-                f"{path} has {len(data)} bytes, and had {size} at the last checkpoint: it "
-                f"was changed. Put it back as it was, or start anew in another directory."
-            )
-        return [json.loads(line) for line in data[:size].splitlines()]
-
-    def restore_metrics(self, size: int) -> list[dict[str, Any]]:
-        """Cut ``metrics.jsonl`` to an earlier size, and return its records.
-
-        ``distribution.jsonl`` is cut to the same epochs.
-
-        Raises:
-            UsageError: The file was shortened.
-            OutputError: It cannot be read or written.
-        """
-        records = self.read_metrics(size)
-        path = self.path / METRICS
-        with output_errors(path), path.open("ab") as file:
-            file.truncate(size)
-            os.fsync(file.fileno())
-        cut_distribution(self.path / DISTRIBUTION, len(records))
-        return records
+        check_saved(state, self.kind.state)
 
     def open_scores(self, checkpoint: str) -> ScoreLog:
         """Return the memory of a selection that starts from the checkpoint of this checksum.
@@ -287,8 +260,11 @@ class RunDirectory:
         """
         return ScoreLog(self.path / SELECTION, checkpoint)
 
-    def tidy(self) -> None:
+    def tidy(self, newest: Checkpoint | None) -> None:
         """Remove unfinished and damaged files that a killed process has left.
+
+        Args:
+            newest: The checkpoint that is gone on from; newer ones, which do not fit, go.
 
         Raises:
             OutputError: One cannot be removed.
@@ -297,7 +273,7 @@ class RunDirectory:
             for path in self.path.iterdir():
                 if is_unfinished(path):
                     remove_unfinished(path)
-            self.checkpoints.tidy()
+            self.checkpoints.tidy(newest)
 
 
 def holds_run(path: Path, kind: RunKind = SEARCH) -> bool:
@@ -322,8 +298,17 @@ def check_is_free(path: Path, kind: RunKind = SEARCH) -> None:
 
     Raises:
         RunExistsError: ``path`` exists and is not an empty directory, or lies below a file.
+        RunLockedError: It holds a run, and another process works in it.
         OutputError: ``path`` cannot be looked at.
     """
+    with output_errors(path):
+        who = holder(path) if holds_run(path, kind) else None
+    if who is not None:
+        raise in_use(path, who)
+    _check_holds_nothing(path, kind)
+
+
+def _check_holds_nothing(path: Path, kind: RunKind) -> None:
     with output_errors(path):
         for parent in path.parents:
             if parent.is_file():
@@ -346,17 +331,6 @@ def check_is_free(path: Path, kind: RunKind = SEARCH) -> None:
                 f"output {path} already holds other files; choose another with --output, "
                 f"or remove it first."
             )
-
-
-def finite(value: Any) -> Any:
-    """Return ``value`` with every non-finite float replaced by None, for strict JSON."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value
 
 
 def _remove(path: Path, kind: RunKind, *, keep_directory: bool) -> None:

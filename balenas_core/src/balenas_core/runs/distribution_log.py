@@ -1,15 +1,11 @@
-"""The distribution over architectures, epoch by epoch, in a run directory."""
+"""The distribution over architectures, epoch by epoch, as lines of JSON."""
 
 from __future__ import annotations
 
 import json
-import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from balenas_core.files import output_errors
 
 if TYPE_CHECKING:
     from balenas_core.interfaces.space import Decision, Weights
@@ -37,52 +33,40 @@ class DistributionHistory:
     weights: tuple[Sequence[Sequence[float]], ...]
 
 
-def append_distribution(
-    path: Path, epoch: int, decisions: Sequence[Decision], weights: Weights
-) -> None:
-    """Append the weights of an epoch, one line, and push it to the disk.
+def names_line(decisions: Sequence[Decision]) -> bytes:
+    """Return the first line, which names decisions, slots and choices."""
+    names = {d.name: {"slots": d.slots, "choices": d.choices} for d in decisions}
+    return _line({"decisions": names})
 
-    The first line of the file names decisions, slots and choices.
 
-    Raises:
-        OutputError: The file cannot be written.
-    """
+def weights_line(epoch: int, weights: Weights) -> bytes:
+    """Return the line of an epoch."""
     rows = {
         name: [[round(w, _DIGITS) for w in row] for row in value.tolist()]
         for name, value in weights.items()
     }
-    with output_errors(path), path.open("ab") as file:
-        if file.tell() == 0:
-            names = {d.name: {"slots": d.slots, "choices": d.choices} for d in decisions}
-            file.write(_line({"decisions": names}))
-        file.write(_line({"epoch": epoch, "weights": rows}))
-        file.flush()
-        os.fsync(file.fileno())
+    return _line({"epoch": epoch, "weights": rows})
 
 
-def cut_distribution(path: Path, epochs: int) -> None:
-    """Remove the lines of all but the first epochs, and a line that was not finished.
+def histories(lines: bytes) -> tuple[DistributionHistory, ...]:
+    """Return the history of every decision, from whole lines.
+
+    A line at the end may be in the making, and counts as absent.
 
     Raises:
-        OutputError: The file cannot be read or written.
+        ValueError: A line is damaged; the message says which.
     """
-    with output_errors(path):
-        if not path.exists():
-            return
-        with path.open("rb+") as file:
-            records = list(_records(file.readlines()))
-            kept = [size for record, size in records if record.get("epoch", -1) < epochs]
-            file.truncate(sum(kept) if epochs else 0)
-            os.fsync(file.fileno())
+    from balenas_core.runs.stored import StoredDecisions, StoredWeights, parsed
 
-
-def read_distribution(path: Path) -> tuple[DistributionHistory, ...]:
-    """Return the history of every decision; none where the file is absent or damaged."""
-    try:
-        lines = path.read_bytes().splitlines(keepends=True)
-    except OSError:
-        return ()
-    header, *epochs = [record for record, _ in _records(lines)] or [{"decisions": {}}]
+    found: list[dict[str, Any]] = []
+    for number, line in enumerate(lines.split(b"\n")[:-1]):
+        try:
+            found.append(parsed(line, StoredWeights if number else StoredDecisions))
+            if number:
+                _check_shapes(found[-1]["weights"], found[0]["decisions"])
+        except ValueError as error:
+            raise ValueError(f"line {number + 1}: {error}") from error
+    header, *epochs = found or [{"decisions": {}}]
     return tuple(
         DistributionHistory(
             name,
@@ -95,18 +79,12 @@ def read_distribution(path: Path) -> tuple[DistributionHistory, ...]:
     )
 
 
+def _check_shapes(weights: Mapping[str, Any], decisions: Mapping[str, Any]) -> None:
+    for name, names in decisions.items():
+        rows = weights.get(name, ())
+        if [len(row) for row in rows] != [len(names["choices"])] * len(names["slots"]):
+            raise ValueError(f"weights.{name} has not a row of choices for every slot")
+
+
 def _line(record: Mapping[str, Any]) -> bytes:
     return (json.dumps(record, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
-
-
-def _records(lines: Sequence[bytes]) -> Iterator[tuple[dict[str, Any], int]]:
-    """Yield every record with its bytes, up to the first that is damaged."""
-    for number, line in enumerate(lines):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            return
-        expected = {"epoch", "weights"} if number else {"decisions"}
-        if not line.endswith(b"\n") or not isinstance(record, dict) or record.keys() != expected:
-            return
-        yield record, len(line)

@@ -1,17 +1,20 @@
-"""Run directories, read without what they were made with. Imports neither torch nor pydantic."""
+"""Run directories, read without what they were made with.
+
+Imports no torch, and pydantic with the first file that is read.
+"""
 
 from __future__ import annotations
 
-import json
+import logging
 import os
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from balenas_core.errors import RunLockedError, UsageError
-from balenas_core.files import LOCK, Holder, RunLock, holder, output_errors
+from balenas_core.errors import DamagedError, UsageError
+from balenas_core.files import Holder, holder, open_regular, output_errors
+from balenas_core.runs.checkpoints import Checkpoints
 from balenas_core.runs.directory import (
     CHECKPOINTS,
     CONFIG,
@@ -21,11 +24,12 @@ from balenas_core.runs.directory import (
     SELECTIONS,
     STATUS,
     check_holds_run,
-    holds_run,
 )
 
-RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN = STATUSES = (
-    "running", "interrupted", "failed", "done", "unknown",
+_log = logging.getLogger(__name__)
+
+RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN, DAMAGED = STATUSES = (
+    "running", "interrupted", "failed", "done", "unknown", "damaged",
 )  # fmt: skip
 
 TRAINING = "training"
@@ -33,6 +37,8 @@ TRAINING = "training"
 
 # More than a line of metrics has.
 _TAIL = 1 << 14
+# Above it a whole number is no float.
+_LARGEST = 1e300
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,19 +47,24 @@ class RunInfo:
 
     Args:
         path: The directory.
-        status: ``running``, ``interrupted`` (also by a kill), ``failed``, ``done``, or
-            ``unknown`` where its file is damaged.
-        config: The configuration as plain data.
+        stated: ``running``, ``interrupted`` (also by a kill), ``failed``, ``done``, or
+            ``unknown`` where nothing says so.
+        config: The configuration as plain data; empty where it is not known.
         created: When the run was started, as ISO 8601.
         updated: When its status last changed.
         message: Why it failed or was interrupted.
         holder: The process that works in it.
         metrics: The last whole line of ``metrics.jsonl``.
         result: ``result.json``, of a run that is done.
+        selections: Further selections by name: the selector, and what ``result.json`` has.
+        training: What became of the choice when it was trained; empty if it was not.
+        environment: Versions and machine.
+        checkpoints: Its checkpoints, newest first.
+        problems: What is damaged, a sentence for each file; the rest is as it stands there.
     """
 
     path: Path
-    status: str
+    stated: str
     config: Mapping[str, Any] = field(default_factory=dict)
     created: str | None = None
     updated: str | None = None
@@ -61,6 +72,16 @@ class RunInfo:
     holder: Holder | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] | None = None
+    selections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    checkpoints: Sequence[Path] = ()
+    problems: Sequence[str] = ()
+
+    @property
+    def status(self) -> str:
+        """How the run stands: as stated, or ``damaged`` where a file is and nobody works in it."""
+        return DAMAGED if self.problems and self.holder is None else self.stated
 
     @property
     def epochs_done(self) -> int:
@@ -105,7 +126,7 @@ class RunInfo:
             found["inherited_accuracy"] = self.result.get("validation_accuracy")
             for entry in self.result.get("benchmark", ()):
                 for name in ("value", "regret", "rank"):
-                    found[f"{entry['dataset']}.{name}"] = entry[name]
+                    found[f"{entry['dataset']}.{name}"] = entry.get(name)
             found["seconds"] = self.seconds
         return {name: float(value) for name, value in found.items() if _is_number(value)}
 
@@ -119,6 +140,7 @@ class RunInfo:
             "created": self.created,
             "updated": self.updated,
             "message": self.message,
+            "problems": list(self.problems),
             "values": self.values,
             "architecture": (self.result or self.metrics).get("architecture"),
             "config": dict(self.config),
@@ -139,13 +161,25 @@ def find_runs(folder: Path) -> list[RunInfo]:
 
 
 def _run_folders(folder: Path) -> Iterator[Path]:
-    entries = list(os.scandir(folder))
-    if any(entry.name == CONFIG for entry in entries) and _is_run(entries):
-        yield folder
-        return
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
-            yield from _run_folders(Path(entry.path))
+    folders = [folder]
+    while folders:
+        here = folders.pop()
+        try:
+            with os.scandir(here) as found:
+                entries = list(found)
+        except OSError as error:
+            if here == folder:
+                raise
+            _log.warning("cannot look into %s: %s", here, error.strerror)
+            continue
+        if any(entry.name == CONFIG for entry in entries) and _is_run(entries):
+            yield here
+            continue
+        folders += [
+            Path(entry.path)
+            for entry in entries
+            if entry.is_dir(follow_symlinks=False) and not entry.name.startswith(".")
+        ]
 
 
 def _is_run(entries: list[os.DirEntry[str]]) -> bool:
@@ -153,59 +187,106 @@ def _is_run(entries: list[os.DirEntry[str]]) -> bool:
 
 
 def read_run(path: Path) -> RunInfo:
-    """Return what a run directory says; what is damaged or absent counts as not said."""
-    status = _json(path / STATUS)
-    name, config = status.get("status", UNKNOWN), status.get("config")
-    who = holder(path) if name != DONE else None
+    """Return what a run directory says. What is damaged is among the problems, and left out."""
+    from balenas_core.runs import stored
+
+    read = _Reader(path)
+    status = read(STATUS, stored.StoredStatus)
+    name = status.get("status", UNKNOWN)
+    who = read.holder() if name != DONE else None
     if who is not None:
         name = RUNNING
     elif name == RUNNING:  # its process was killed before it could say so
         name = INTERRUPTED
+    result = read(RESULT, stored.StoredResult, is_needed=True) if name == DONE else {}
+    selections = {
+        file.removesuffix(".json"): read(f"{SELECTIONS}/{file}", stored.StoredSelection)
+        for file in read.names(SELECTIONS)
+        if file.endswith(".json")
+    }
     return RunInfo(
         path,
-        name if name in STATUSES else UNKNOWN,
-        config=config if isinstance(config, dict) else {},
+        name,
+        config=status.get("config") or {},
         created=status.get("created"),
         updated=status.get("updated"),
         message=status.get("message"),
         holder=who,
         metrics=last_metrics(path),
-        result=_json(path / RESULT) or None if name == DONE else None,
+        result=result or None,
+        selections={name: value for name, value in selections.items() if value},
+        training=read(f"{TRAINING}/{RESULT}", stored.StoredTraining),
+        environment=read(ENVIRONMENT, stored.StoredEnvironment),
+        checkpoints=read.checkpoints(),
+        problems=read.problems,
     )
 
 
-def read_selections(path: Path) -> dict[str, dict[str, Any]]:
-    """Return the further selections of a run by name: the selector, and what ``result.json`` has.
+class _Reader:
+    """Reads files of a run, and collects what is damaged."""
 
-    What is damaged is left out.
-    """
-    found = {file.stem: _json(file) for file in sorted((path / SELECTIONS).glob("*.json"))}
-    return {name: value for name, value in found.items() if value}
+    def __init__(self, run: Path) -> None:
+        self._run = run
+        self.problems: list[str] = []
 
+    def __call__(self, name: str, model: type, *, is_needed: bool = False) -> dict[str, Any]:
+        """Return what a file of JSON holds; empty if it is absent or damaged."""
+        from balenas_core.runs.stored import read_stored
 
-def read_training(path: Path) -> dict[str, Any]:
-    """Return what became of a run's choice when ``balenas train`` trained it; empty if it did not.
+        try:
+            return read_stored(self._run / name, model)
+        except FileNotFoundError:
+            if is_needed:
+                self.problems.append(f"{self._run / name} is missing.")
+        except DamagedError as error:
+            self.problems.append(str(error))
+        return {}
 
-    What is damaged is left out.
-    """
-    return _json(path / TRAINING / RESULT)
+    def holder(self) -> Holder | None:
+        """Return the process that works in the run."""
+        try:
+            return holder(self._run)
+        except DamagedError as error:
+            self.problems.append(str(error))
+            return None
+
+    def names(self, folder: str) -> list[str]:
+        """Return what a folder holds; nothing if it is absent."""
+        try:
+            return sorted(os.listdir(self._run / folder))
+        except FileNotFoundError:
+            return []
+        except OSError as error:
+            self.problems.append(f"{self._run / folder} cannot be read: {error.strerror}.")
+            return []
+
+    def checkpoints(self) -> list[Path]:
+        """Return the checkpoints, newest first."""
+        folder = self._run / CHECKPOINTS
+        try:
+            return Checkpoints(folder).paths()
+        except OSError as error:
+            self.problems.append(f"{folder} cannot be read: {error.strerror}.")
+            return []
 
 
 def last_metrics(path: Path) -> dict[str, Any]:
     """Return the last whole line of a run's metrics; empty if there is none."""
+    from balenas_core.runs.stored import StoredMetrics, parsed
+
     try:
-        with (path / METRICS).open("rb") as file:
-            size = file.seek(0, os.SEEK_END)
-            file.seek(max(0, size - _TAIL))
-            lines = file.read().split(b"\n")[:-1]
-    except OSError:
+        descriptor = open_regular(path / METRICS, os.O_RDONLY, follows=True)
+    except (OSError, DamagedError):
         return {}
+    with os.fdopen(descriptor, "rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _TAIL))
+        lines = file.read().split(b"\n")[:-1]
     for line in reversed(lines):
         try:
-            record = json.loads(line)
+            return parsed(line, StoredMetrics)
         except ValueError:
             continue
-        return record if isinstance(record, dict) else {}
     return {}
 
 
@@ -214,65 +295,24 @@ def read_chosen(path: Path) -> tuple[RunInfo, Mapping[str, Any]]:
 
     Raises:
         UsageError: There is no run, or it has chosen no architecture yet.
+        DamagedError: Its status or its result is damaged.
     """
     check_holds_run(path)
     run = read_run(path)
-    if run.status != DONE or run.result is None:
-        raise UsageError(
-            f"run {path} is {run.status} after {run.epochs_done} of {run.epochs or '?'} epochs: it "
-            f"has chosen no architecture yet. Finish it with 'balenas resume {path}'."
+    if run.result is not None and run.config:
+        return run, run.result
+    if run.stated in (DONE, UNKNOWN):
+        told = " ".join(run.problems) or f"{path / STATUS} has no configuration."
+        raise DamagedError(
+            f"{told} Remove what is damaged, and {path / STATUS}; 'balenas resume {path}' then "
+            f"makes it anew."
         )
-    return run, run.result
-
-
-def remove_run(run: RunInfo, *, checkpoints_only: bool = False) -> None:
-    """Remove a run's directory, or its checkpoints.
-
-    Raises:
-        RunLockedError: A process works in it, or in a training below it.
-        OutputError: It cannot be removed.
-    """
-    if not holds_run(run.path):
-        raise RunLockedError(f"{run.path} holds no run any more.")
-    with output_errors(run.path, verb="remove"):
-        lock = RunLock.acquire(run.path)
-        try:
-            if checkpoints_only:
-                shutil.rmtree(run.path / CHECKPOINTS, ignore_errors=True)
-            else:
-                _refuse_work_below(run.path)
-                # The configuration, which makes it a run, goes first, the lock last.
-                (run.path / CONFIG).unlink()
-                for entry in list(run.path.iterdir()):
-                    if entry.is_dir() and not entry.is_symlink():
-                        shutil.rmtree(entry)
-                    elif entry.name != LOCK:
-                        entry.unlink()
-        finally:
-            lock.release()
-        if not checkpoints_only:
-            run.path.rmdir()
-
-
-def _refuse_work_below(run: Path) -> None:
-    for lock in run.glob(f"*/{LOCK}"):
-        who = holder(lock.parent)
-        if who is not None:
-            raise RunLockedError(f"{lock.parent} is in use by {who}. Wait for it, or end it first.")
-
-
-def size_of(path: Path) -> int:
-    """Return the bytes of all files in a directory."""
-    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        value = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return value if isinstance(value, dict) else {}
+    raise UsageError(
+        f"run {path} is {run.status} after {run.epochs_done} of {run.epochs or '?'} epochs: it "
+        f"has chosen no architecture yet. Finish it with 'balenas resume {path}'."
+    )
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and abs(value) < _LARGEST  # NaN is less than nothing

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
-from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.checkpoints import Candidates, Checkpoint
 from balenas_core.runs.directory import SEARCH, RunDirectory, RunKind, check_is_free
 from balenas_core.runs.environment import warn_of_other_versions
 from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, Resumable, Resume, existing_run
@@ -32,13 +32,13 @@ class Opening:
     Args:
         todo: To begin, to go on, or nothing, because the result is there.
         run: The directory, locked; None where one is still to be made, or none is written.
-        checkpoint: Where the work goes on from; None for its beginning.
+        candidates: The checkpoints to go on from, of which the first is tried first.
         may_differ: Keys of the configuration that may be others than the run's.
     """
 
     todo: Todo
     run: RunDirectory | None
-    checkpoint: Checkpoint | None
+    candidates: Candidates
     may_differ: frozenset[str]
 
     def __enter__(self) -> Self:
@@ -54,23 +54,21 @@ class Opening:
             self.run.release()
 
     @property
-    def metrics_size(self) -> int:
-        """Bytes of the metrics that belong to the checkpoint."""
-        return 0 if self.checkpoint is None else self.checkpoint.state["place"]["metrics_size"]
+    def checkpoint(self) -> Checkpoint | None:
+        """Where the work goes on from, unless it is rejected; None for its beginning."""
+        return self.candidates.current
 
-    def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> list[dict[str, Any]]:
-        """Record in the run that work goes on, and return the metrics of its whole epochs.
-
-        What was written after the checkpoint is removed.
+    def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
+        """Record in the run that work goes on, and make its files those of the checkpoint.
 
         Raises:
-            UsageError: The metrics were shortened.
             OutputError: A file cannot be written.
         """
         assert self.run is not None, "only what is there can be reopened"
-        self.run.tidy()
+        checkpoint = self.checkpoint
+        self.run.tidy(checkpoint)
         self.run.reopen(config_yaml, config)
-        return self.run.restore_metrics(self.metrics_size)
+        self.run.log.restore(None if checkpoint is None else checkpoint.state["logs"])
 
 
 def open_run(
@@ -95,11 +93,11 @@ def open_run(
     if run is None:
         if config.output is not None:
             check_is_free(config.output, kind)
-        return Opening(Todo.BEGIN, None, None, frozenset())
+        return Opening(Todo.BEGIN, None, Candidates(iter(())), frozenset())
     try:
         if run.read_status().get("status") == "done":
             refuse(run, None, MAY_DIFFER)
-            return Opening(Todo.NOTHING, run, None, MAY_DIFFER)
+            return Opening(Todo.NOTHING, run, Candidates(iter(())), MAY_DIFFER)
         return _at_its_checkpoint(run, refuse)
     except BaseException:
         run.release()
@@ -123,7 +121,14 @@ def open_finished(config: Resumable, refuse: Refuse) -> Opening:
 
 def _at_its_checkpoint(run: RunDirectory, refuse: Refuse) -> Opening:
     free = MAY_DIFFER | SELECTOR
-    checkpoint = run.read_checkpoint()
-    refuse(run, checkpoint, free)
+    candidates = Candidates(_of_the_same(run, refuse, free))
+    if candidates.current is None:
+        refuse(run, None, free)
     warn_of_other_versions(run.read_environment().get("versions", {}))
-    return Opening(Todo.GO_ON, run, checkpoint, free)
+    return Opening(Todo.GO_ON, run, candidates, free)
+
+
+def _of_the_same(run: RunDirectory, refuse: Refuse, free: frozenset[str]) -> Iterator[Checkpoint]:
+    for checkpoint in run.read_checkpoints():
+        refuse(run, checkpoint, free)
+        yield checkpoint

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from balenas_core.files import output_errors
+from balenas_core.files import append_to, open_in_place, output_errors, read_regular
 
 Scores = Mapping[str, float]
 
@@ -27,7 +27,7 @@ class ScoreLog:
         checkpoint: Checksum of the checkpoint.
 
     Raises:
-        OutputError: The file cannot be written.
+        OutputError: The file cannot be written, or is no regular one.
     """
 
     def __init__(self, path: Path, checkpoint: str) -> None:
@@ -37,14 +37,14 @@ class ScoreLog:
         self.reused_seconds = 0.0
         """What those scores of earlier processes took that were asked for."""
         with output_errors(path, verb="read"):
-            lines = path.read_bytes().splitlines(keepends=True) if path.exists() else []
+            lines = _lines(path)
         whole = _whole(lines, checkpoint)
         for line in whole[1:]:
             self._known[line["key"]] = {
                 name: float(score) for name, score in line["scores"].items()
             }
             self._seconds[line["key"]] = line["seconds"]
-        self._cut(sum(map(len, lines[: len(whole)])), checkpoint)
+        self._keep(sum(len(line) for line in lines[: len(whole)]), checkpoint)
 
     def remember(self, key: str, compute: Callable[[], Scores]) -> Scores:
         """Return ``compute()``, or what it returned for ``key`` before.
@@ -62,32 +62,42 @@ class ScoreLog:
         self.reused_seconds += self._seconds.pop(key, 0.0)
         return dict(self._known[key])
 
-    def _cut(self, size: int, checkpoint: str) -> None:
-        with output_errors(self._path), self._path.open("ab") as file:
-            file.truncate(size)
+    def _keep(self, size: int, checkpoint: str) -> None:
+        with output_errors(self._path):
+            append_to(self._path, b"")  # there is a file from here on
+            with open_in_place(self._path) as file:
+                file.truncate(size)
         if size == 0:
             self._append({"checkpoint": checkpoint})
 
     def _append(self, record: Mapping[str, Any]) -> None:
         line = json.dumps(record, ensure_ascii=False) + "\n"
-        with output_errors(self._path), self._path.open("ab") as file:
-            file.write(line.encode())
+        with output_errors(self._path):
+            append_to(self._path, line.encode())
 
 
 def _plain(score: float) -> float | str:
     return score if math.isfinite(score) else str(score)  # JSON has no infinity
 
 
+def _lines(path: Path) -> list[bytes]:
+    from balenas_core.runs.stored import LARGEST
+
+    try:
+        data = read_regular(path, limit=LARGEST)
+    except FileNotFoundError:
+        return []
+    return [line + b"\n" for line in data.split(b"\n")[:-1]]
+
+
 def _whole(lines: list[bytes], checkpoint: str) -> list[dict[str, Any]]:
     """Return the records up to the first that is damaged; none if they are of another state."""
+    from balenas_core.runs.stored import StoredScore, StoredScores, parsed
+
     records: list[dict[str, Any]] = []
     for line in lines:
         try:
-            record = json.loads(line)
+            records.append(parsed(line, StoredScore if records else StoredScores))
         except ValueError:
             break
-        expected = {"key", "scores", "seconds"} if records else {"checkpoint"}
-        if not line.endswith(b"\n") or not isinstance(record, dict) or record.keys() != expected:
-            break
-        records.append(record)
     return records if records and records[0]["checkpoint"] == checkpoint else []

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from balenas_core.errors import OutputError, UsageError
+from balenas_core.errors import UsageError
 from balenas_core.files import output_errors
 from balenas_core.runs.directory import SELECTIONS, RunDirectory
+from balenas_core.runs.stored import StoredSelection, read_stored
 
 _NAME = re.compile(r"\w[\w.+-]*")
 
@@ -35,16 +35,9 @@ def refuse_another(file: Path, selector: Mapping[str, Any]) -> None:
 
     Raises:
         UsageError: It was not.
-        OutputError: It cannot be read.
+        DamagedError: It cannot be read.
     """
-    with output_errors(file, verb="read"):
-        text = file.read_text(encoding="utf-8")
-    try:
-        stored = json.loads(text)["selector"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{file} is damaged ({type(error).__name__}: {error}). Remove it to choose anew."
-        ) from error
+    stored = read_stored(file, StoredSelection, "Remove it to choose anew.")["selector"]
     if stored != selector:
         raise UsageError(
             f"{file} was made by another selector, {stored['name']!r}, or with other options; "

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import json
+import logging
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from balenas_core.errors import OutputError
-from balenas_core.files import output_errors
+from balenas_core.errors import ArchitectureError, DamagedError
+from balenas_core.files import read_regular
 from balenas_core.interfaces.architecture import Architecture, Cell
 from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.result import Check, SearchResult
 from balenas_core.interfaces.selection import Candidate, Selection, Stage
-from balenas_core.runs.directory import METRICS, RESULT
+from balenas_core.runs.directory import METRICS, RESULT, STATUS, RunDirectory
+from balenas_core.runs.epoch_log import records
+from balenas_core.runs.stored import LARGEST, StoredResult, StoredSelection, read_stored
+
+_log = logging.getLogger(__name__)
 
 Parse = Callable[[str], Architecture]
 
@@ -49,36 +54,54 @@ def read_result(run: Path, *, parse: Parse | None = None, name: str = RESULT) ->
         name: Which of the directory's results.
 
     Raises:
-        OutputError: A file cannot be read, or is damaged.
+        DamagedError: A file cannot be read, or is damaged.
     """
+    path, remedy = run / name, _REMEDY[name == RESULT].format(run=run)
     try:
-        with output_errors(run / name, verb="read"):
-            data = json.loads((run / name).read_text(encoding="utf-8"))
-            lines = (run / METRICS).read_text(encoding="utf-8").splitlines()
-        return SearchResult(
-            selection=_selection(data, parse or _stored(data)),
-            validation_accuracy=data["validation_accuracy"],
-            benchmark=tuple(_entry(row) for row in data["benchmark"]),
-            metrics=tuple(json.loads(line) for line in lines),
-            seconds=data["seconds"],
-            run=run,
-            check=_check(data.get("check"), parse or _stored(data)),
-        )
-    except (ValueError, KeyError, TypeError) as error:
-        raise OutputError(
-            f"{run / name} is damaged ({type(error).__name__}: {error}). {_REMEDY[name == RESULT]}"
-        ) from error
+        data = read_stored(path, StoredResult if name == RESULT else StoredSelection, remedy)
+        selection = _selection(data, parse or _stored(data))
+        check = _check(data.get("check"), parse or _stored(data))
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} is missing. {remedy}") from error
+    except ArchitectureError as error:
+        raise DamagedError(f"{path} is damaged: {error}. {remedy}") from error
+    return SearchResult(
+        selection=selection,
+        validation_accuracy=data["validation_accuracy"],
+        benchmark=tuple(_entry(row) for row in data["benchmark"]),
+        metrics=tuple(_metrics(run)),
+        seconds=data["seconds"],
+        run=run,
+        check=check,
+    )
 
 
 _REMEDY = {
-    True: "Remove it and status.json; 'balenas resume' then makes it anew.",
+    True: "Remove it and status.json; 'balenas resume {run}' then makes it anew.",
     False: "Remove it; 'balenas select' then makes it anew.",
 }
 
 
+def _metrics(run: Path) -> list[dict[str, Any]]:
+    """Return the record of every epoch, if need be as the newest checkpoint holds them."""
+    path = run / METRICS
+    try:
+        return records(read_regular(path, limit=LARGEST))
+    except (ValueError, OSError, DamagedError) as error:
+        told = f"{path} is damaged: {getattr(error, 'strerror', None) or error}"
+        checkpoint = RunDirectory(run).read_checkpoint()
+        again = f"Remove {run / STATUS}; 'balenas resume {run}' then writes it anew."
+        if checkpoint is None:
+            raise DamagedError(
+                f"{told}, and no checkpoint is left that holds its lines."
+            ) from error
+        _log.warning("%s; its lines are taken from the checkpoint. %s", told, again)
+        return records(checkpoint.state["logs"]["metrics"].encode())
+
+
 def _stored(data: dict[str, Any]) -> Parse:
     """Return a reader of text forms that knows the cells of the chosen architecture alone."""
-    graphs = {data["architecture"]: tuple(map(Cell.from_dict, data["cells"]))}
+    graphs = {data["architecture"]: tuple(map(Cell.from_dict, data.get("cells", ())))}
     return lambda text: StoredArchitecture(text, graphs.get(text, ()))
 
 
@@ -86,10 +109,7 @@ def _selection(data: dict[str, Any], parse: Parse) -> Selection:
     return Selection(
         tuple(_candidate(row, parse) for row in data["candidates"]),
         keep=len(data.get("kept", [None])),
-        stages=tuple(
-            Stage(**{**row, "survivors": tuple(map(parse, row["survivors"]))})
-            for row in data.get("stages", ())
-        ),
+        stages=tuple(_stage(row, parse) for row in data.get("stages", ())),
     )
 
 
@@ -110,8 +130,21 @@ def _candidate(row: dict[str, Any], parse: Parse) -> Candidate:
 
 
 def _check(row: dict[str, Any] | None, parse: Parse) -> Check | None:
-    return None if row is None else Check(**{**row, "control": parse(row["control"])})
+    if row is None:
+        return None
+    accuracies = row["accuracy"], row["control_accuracy"]
+    return Check(row["epochs"], accuracies[0], parse(row["control"]), accuracies[1])
+
+
+def _stage(row: dict[str, Any], parse: Parse) -> Stage:
+    survivors = tuple(map(parse, row["survivors"]))
+    return Stage(row["name"], row["candidates"], survivors, row["epochs"], row["seconds"])
 
 
 def _entry(row: dict[str, Any]) -> BenchmarkEntry:
-    return BenchmarkEntry(**{name: value for name, value in row.items() if name != "regret"})
+    # What was not measured is null there.
+    value, best = (math.nan if row[name] is None else row[name] for name in ("value", "best"))
+    is_cost = row.get("is_cost", False)
+    return BenchmarkEntry(
+        row["dataset"], row["metric"], value, best, row["rank"], row["total"], is_cost
+    )

@@ -14,8 +14,10 @@ from types import FrameType
 _WRITERS = (
     "_atomic.py",
     "_lock.py",
+    "_regular.py",
     "checkpoints.py",
     "directory.py",
+    "epoch_log.py",
     "score_log.py",
     "tempfile.py",
 )

@@ -30,7 +30,7 @@ def resume(
 
     info = existing(run)
     path = info.path
-    if info.status == DONE and selector is None and not set_:
+    if info.stated == DONE and selector is None and not set_:
         print_stored(info, json=json)
         return
     parameters = {

@@ -22,7 +22,7 @@ Status = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only runs that are running, interrupted, failed, done or unknown.",
+        help="Only runs that are running, interrupted, failed, done, damaged or unknown.",
     ),
 ]
 Filter = Annotated[
@@ -69,7 +69,7 @@ def list_(
 
 @app.command(cls=LazyCommand)
 def show(run: Run, json: Json = False) -> None:
-    """Show one run: status, settings, last metrics, result, checkpoints."""
+    """Show one run: status, settings, last metrics, result, checkpoints, what is damaged."""
     from balenas_cli.shell.console import print_json, print_text, show
     from balenas_cli.shell.run_names import existing
     from balenas_cli.tables.run_rows import details, next_step, plain

@@ -7,6 +7,7 @@ from pathlib import Path
 from balenas_cli.shell.run_names import resume_command
 from balenas_core.errors import DivergenceError, SelectionError
 from balenas_core.interfaces.events import EpochEnded, Event, RunFinished, SearchStarted
+from balenas_core.runs.directory import holds_run
 
 
 class Record:
@@ -35,7 +36,10 @@ class Record:
             return []
         if self._is_finished:
             return [f"the search is done; its result is in {self._run}"]
-        kept = f"stopped after {self._done} of {self._epochs} epochs; {self._run} keeps the state."
+        stopped = f"stopped after {self._done} of {self._epochs} epochs"
+        if not holds_run(self._run):
+            return [f"{stopped}; {self._run} is gone, and the state with it."]
+        kept = f"{stopped}; {self._run} keeps the state."
         # From the same state on the same numbers follow: it would diverge again.
         if isinstance(error, DivergenceError):
             return [kept]

@@ -10,7 +10,8 @@ from balenas_cli.shell.run_names import existing
 from balenas_cli.tables.run_rows import matching
 from balenas_core.errors import UsageError
 from balenas_core.runs.directory import CHECKPOINTS
-from balenas_core.runs.listing import DONE, RUNNING, RunInfo, remove_run, size_of
+from balenas_core.runs.listing import DAMAGED, DONE, RUNNING, RunInfo
+from balenas_core.runs.removal import refuse_link, remove_run, size_of
 
 _DAY = 24 * 60 * 60
 
@@ -34,6 +35,7 @@ def chosen(
             raise UsageError("name runs, or choose them by options; not both.")
         runs = [existing(name) for name in names]
         for run in runs:
+            refuse_link(run.path)
             if not _may_go(run, force=force):
                 raise UsageError(f"{run.path} {_objection(run)}.")
         return runs
@@ -42,11 +44,14 @@ def chosen(
             "which runs? Name them, or choose by --status, --filter or --older-than; "
             "'balenas runs list' shows all."
         )
-    return [
+    found = [
         run
         for run in matching(folder, status=status, filters=filters)
         if _may_go(run, force=force) and (older_than is None or _is_older(run, older_than))
     ]
+    for run in found:
+        refuse_link(run.path)
+    return found
 
 
 def _may_go(run: RunInfo, *, force: bool) -> bool:
@@ -56,6 +61,8 @@ def _may_go(run: RunInfo, *, force: bool) -> bool:
 def _objection(run: RunInfo) -> str:
     if run.status == RUNNING:
         return f"is running ({run.holder}); end it first"
+    if run.status == DAMAGED:
+        return "is damaged; see 'balenas runs show', and remove it with --force"
     return f"is {run.status} and can be resumed; remove it with --force"
 
 

@@ -22,6 +22,7 @@ from balenas_timm.training import (
     Training,
     TrainingResult,
     TrainingStarted,
+    holds_training,
     is_first_process,
 )
 
@@ -81,7 +82,10 @@ class _Record:
         """Return what the directory keeps and how to go on, as lines; none if it is none."""
         if self._run is None:
             return []
-        kept = f"stopped after {self._done} of {self._epochs} epochs; {self._run} keeps the state."
+        stopped = f"stopped after {self._done} of {self._epochs} epochs"
+        if not holds_training(self._run):
+            return [f"{stopped}; {self._run} is gone, and the state with it."]
+        kept = f"{stopped}; {self._run} keeps the state."
         # From the same state on the same numbers follow: it would diverge again.
         if isinstance(error, DivergenceError):
             return [kept]

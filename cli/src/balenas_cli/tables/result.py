@@ -116,10 +116,15 @@ def _is_inherited_accuracy_meaningful(result: SearchResult) -> bool:
     Weights that were trained at the mean of a distribution do not: alone, every architecture
     guesses, and the number would read like a failure of the search.
     """
-    if result.validation_accuracy is None or not result.metrics:
+    supernet = _supernet_accuracy(result)
+    if result.validation_accuracy is None or supernet is None:
         return False
-    supernet: float = result.metrics[-1]["validation_accuracy"]
     return result.validation_accuracy >= _MEANINGFUL * supernet
+
+
+def _supernet_accuracy(result: SearchResult) -> float | None:
+    found = result.metrics[-1].get("validation_accuracy") if result.metrics else None
+    return float(found) if isinstance(found, int | float) else None
 
 
 def _facts(result: SearchResult) -> RenderableType:
@@ -127,11 +132,9 @@ def _facts(result: SearchResult) -> RenderableType:
     from rich.text import Text
 
     facts = {}
-    if result.metrics:
-        facts["supernet"] = (
-            f"{result.metrics[-1]['validation_accuracy']:.2f} % validation accuracy at the mean "
-            "of the distribution"
-        )
+    supernet = _supernet_accuracy(result)
+    if supernet is not None:
+        facts["supernet"] = f"{supernet:.2f} % validation accuracy at the mean of the distribution"
     if result.check is not None:
         epochs = "1 epoch" if result.check.epochs == 1 else f"{result.check.epochs} epochs"
         facts["chosen alone"] = (

@@ -10,16 +10,8 @@ from balenas_cli.shell.run_names import resume_command
 from balenas_core.errors import UsageError
 from balenas_core.files import one_line
 from balenas_core.plugins.suggest import did_you_mean
-from balenas_core.runs.listing import (
-    DONE,
-    RUNNING,
-    STATUSES,
-    RunInfo,
-    find_runs,
-    read_selections,
-    read_training,
-    size_of,
-)
+from balenas_core.runs.listing import DAMAGED, DONE, RUNNING, STATUSES, RunInfo, find_runs
+from balenas_core.runs.removal import size_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -152,9 +144,9 @@ def plain(run: RunInfo) -> dict[str, Any]:
         "holder": str(run.holder) if run.holder else None,
         "metrics": dict(run.metrics),
         "result": run.result,
-        "selections": read_selections(run.path),
-        "training": read_training(run.path),
-        "checkpoints": [path.name for path in _checkpoints(run)],
+        "selections": dict(run.selections),
+        "training": dict(run.training),
+        "checkpoints": [path.name for path in run.checkpoints],
         "bytes": size_of(run.path),
     }
 
@@ -167,7 +159,8 @@ def details(run: RunInfo) -> RenderableType:
     facts = {
         "run": str(run.path),
         "status": f"{run.status} ({run.holder})" if run.holder else run.status,
-        "because": run.message if run.status not in (DONE, RUNNING) else None,
+        "because": run.message if run.status not in (DONE, RUNNING, DAMAGED) else None,
+        "damage": "\n".join(run.problems),
         "search": " + ".join(
             _text(run.setting(key))
             for key in ("space", "distribution", "optimizer", "selector", "data")
@@ -178,9 +171,9 @@ def details(run: RunInfo) -> RenderableType:
         "changed": run.updated,
         "architecture": (run.result or run.metrics).get("architecture"),
         **{name: f"{value:.6g}" for name, value in run.values.items()},
-        **_selections(run.path),
-        "training": _training(run.path),
-        "checkpoints": ", ".join(path.stem.rpartition("-")[0] for path in _checkpoints(run)),
+        **_selections(run),
+        "training": _training(run),
+        "checkpoints": ", ".join(path.stem.rpartition("-")[0] for path in run.checkpoints),
         "on disk": f"{size_of(run.path) / 2**20:.1f} MiB",
     }
     grid = Table.grid(padding=(0, 2))
@@ -190,31 +183,27 @@ def details(run: RunInfo) -> RenderableType:
     return grid
 
 
-def _selections(run: Path) -> dict[str, str]:
+def _selections(run: RunInfo) -> dict[str, str]:
     """Return a line for each further selection: what it chose, and how good that is."""
     found = {}
-    for name, selection in read_selections(run).items():
+    for name, selection in run.selections.items():
         facts = [selection["architecture"]]
         if selection["validation_accuracy"] is not None:
             facts.append(f"inherited_accuracy {selection['validation_accuracy']:.6g}")
-        facts += [f"{e['dataset']}.regret {e['regret']:.6g}" for e in selection["benchmark"]]
+        facts += [
+            f"{entry['dataset']}.regret {entry['regret']:.6g}"
+            for entry in selection["benchmark"]
+            if entry.get("regret") is not None
+        ]
         found[f"selection {name}"] = ", ".join(facts)
     return found
 
 
-def _training(run: Path) -> str | None:
-    trained = read_training(run)
-    accuracy = trained.get("test_accuracy")
+def _training(run: RunInfo) -> str | None:
+    accuracy = run.training.get("test_accuracy")
     if accuracy is None:
         return None
-    return f"test_accuracy {accuracy:.6g} after {_text(trained.get('epochs'))} epochs"
-
-
-def _checkpoints(run: RunInfo) -> list[Path]:
-    from balenas_core.runs.checkpoints import Checkpoints
-    from balenas_core.runs.directory import CHECKPOINTS
-
-    return Checkpoints(run.path / CHECKPOINTS).paths()
+    return f"test_accuracy {accuracy:.6g} after {run.training['epochs']} epochs"
 
 
 def next_step(run: RunInfo) -> str:
@@ -223,4 +212,9 @@ def next_step(run: RunInfo) -> str:
         return f"Its settings are in {run.path / 'config.yaml'}, all scores in result.json."
     if run.status == RUNNING:
         return "It is running."
+    if run.status == DAMAGED:
+        return (
+            f"Remove the files that are damaged, and {run.path / 'status.json'}; what can be made "
+            f"anew is made by:\n  {resume_command(run.path)}"
+        )
     return f"Go on with it:\n  {resume_command(run.path)}"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +13,18 @@ import yaml
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from balenas_core.config import SearchConfig
+from balenas_core.config import SearchConfig, load_config
 from balenas_core.data import BatchLoader, split
-from balenas_core.errors import UsageError
+from balenas_core.errors import ConfigChangedError, UsageError
 from balenas_core.files import output_errors
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import listing as runs
+from balenas_core.runs.checkpoints import Candidates, MisfitError, loading
 from balenas_core.runs.directory import RunDirectory
 from balenas_core.runs.listing import RunInfo
+from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, changes_between, listed
 from balenas_timm._blueprint import Blueprint, known_of
 from balenas_timm._weights import (
     WEIGHTS,
@@ -139,25 +141,42 @@ def _blueprint(
 
 
 def _inherited(run: RunInfo, result: Mapping[str, Any], known: Mapping[str, Any]) -> Source:
-    checkpoint = RunDirectory(run.path).read_checkpoint()
-    if checkpoint is None:
-        raise UsageError(
-            f"run {run.path} has no checkpoint, and with it no supernet, any more; leave "
-            f"--inherited out."
-        )
     dataset = _dataset(run.config)
     blueprint = _blueprint(run.config, result, dataset, known, is_inherited=True)
     space = blueprint.build_space()
-    supernet = space.supernet(blueprint.task)
-    supernet.load_state_dict(checkpoint.state["loop"]["supernet"])
+    supernet = _supernet(run, lambda: space.supernet(blueprint.task))
     network = space.inherit(supernet, space.parse(blueprint.architecture)).float()
-    _recalibrate(network, dataset, SearchConfig.model_validate(run.config))
+    _recalibrate(network, dataset, load_config(base=run.config))
     return _source(
         network,
         blueprint,
         f"inherited from the supernet of {run.path.name}",
         "the weights are the supernet's, which are good for comparisons only; train the network "
         "with 'balenas train'.",
+    )
+
+
+def _supernet(run: RunInfo, build: Callable[[], nn.Module]) -> Any:
+    """Return the supernet at the newest checkpoint that fits."""
+    candidates = Candidates(RunDirectory(run.path).read_checkpoints())
+    while (checkpoint := candidates.current) is not None:
+        changes = changes_between(run.config, checkpoint.state["config"], MAY_DIFFER | SELECTOR)
+        if changes:
+            raise ConfigChangedError(
+                f"checkpoint {checkpoint.path} is of another configuration than its run:\n"
+                f"{listed(changes, 'run')}\nleave --inherited out."
+            )
+        supernet = build()
+        try:
+            with loading():
+                supernet.load_state_dict(checkpoint.state["loop"]["supernet"])
+        except MisfitError as error:
+            candidates.reject(error)
+        else:
+            return supernet
+    raise UsageError(
+        f"run {run.path} has no checkpoint, and with it no supernet, any more; leave "
+        f"--inherited out."
     )
 
 

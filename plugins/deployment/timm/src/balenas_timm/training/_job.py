@@ -19,7 +19,7 @@ from balenas_core.config import (
 from balenas_core.runs.directory import RunKind
 from balenas_timm.training._recipe import TrainingRecipe
 
-TRAINING = RunKind("recipe.yaml", "balenas train")
+TRAINING = RunKind("recipe.yaml", "balenas train", frozenset({"last"}))
 
 _FROM_DEFAULT: Any = None  # a validator replaces it
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,6 @@ class TrainingResult:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any], run: Path | None) -> TrainingResult:
-        """Return what ``to_dict`` described.
-
-        Raises:
-            TypeError: Something is missing, or too much.
-        """
-        return cls(**values, run=run)
+        """Return what ``to_dict`` described; what else is there is left out."""
+        names = [one.name for one in fields(cls) if one.name != "run"]
+        return cls(**{name: values[name] for name in names}, run=run)

@@ -14,7 +14,8 @@ from balenas_core.interfaces.events import EpochEnded, StepEnded
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import Registry
-from balenas_core.runs.directory import RESULT, RunDirectory
+from balenas_core.runs.checkpoints import loading
+from balenas_core.runs.directory import RESULT, RunDirectory, holds_run
 from balenas_timm._blueprint import Blueprint, known_of
 from balenas_timm._weights import WEIGHTS, save_weights
 from balenas_timm.training._data import batches
@@ -87,11 +88,17 @@ class Session:
         self._saved: tuple[int, int] | None = None
 
     def resume(self, state: dict[str, Any]) -> None:
-        """Go back to the state of a checkpoint."""
-        self._place = Place.from_state(state["place"])
-        self._last = state["last"]
-        self._clock.add(state["seconds"])
-        self._loop.load_state_dict(state["loop"])
+        """Go back to the state of a checkpoint.
+
+        Raises:
+            MisfitError: It is of something else, and this session is of no use any more.
+        """
+        with loading():
+            self._place = Place.from_state(state["place"])
+            self._place.check(self._recipe.epochs, self._batches.train.steps_per_epoch)
+            self._last = state["last"]
+            self._clock.add(state["seconds"])
+            self._loop.load_state_dict(state["loop"])
         self._saved = (self._place.epochs_done, self._place.steps_done)
 
     def run(self, run: RunDirectory | None) -> TrainingResult:
@@ -158,7 +165,9 @@ class Session:
         record["seconds"] = clock.seconds("epoch")
         clock.reset("epoch")
         self._last = record
-        place.end_epoch(self._run.append_metrics(record) if self._run else 0)
+        if self._run is not None:
+            self._run.log.append(record)
+        place.end_epoch()
         self._save()
         self._emit(EpochEnded(epoch, record))
         self._stop_if_asked()
@@ -196,7 +205,9 @@ class Session:
             yield batch
 
     def _divergence(self, epoch: int, step: int, error: DivergenceError) -> str:
-        kept = f" The last checkpoint is kept in {self._run.path}." if self._run else ""
+        run = self._run
+        is_kept = run is not None and holds_run(run.path, run.kind)
+        kept = f" The last checkpoint is kept in {run.path}." if run and is_kept else ""
         return (
             f"the training diverged in epoch {epoch}, step {step}: {error}. Lower training.lr "
             f"(now {self._recipe.lr}), begin with training.warmup_epochs (now "
@@ -216,6 +227,7 @@ class Session:
                 "last": self._last,
                 "seconds": {name: self._clock.seconds(name) for name in ("training", "epoch")},
                 "loop": self._loop.state_dict(),
+                "logs": self._run.log.state_dict(),
             },
             epoch=place.epochs_done,
             step=place.step,

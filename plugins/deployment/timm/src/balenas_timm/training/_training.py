@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
 
 from balenas_core.config import dump_yaml, load_settings
 from balenas_core.engine.device import cpu_threads
-from balenas_core.errors import ConfigChangedError, OutputError
-from balenas_core.files import output_errors
+from balenas_core.errors import ConfigChangedError, DamagedError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.events import SearchFailed
 from balenas_core.interfaces.space import AnySpace
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
-from balenas_core.runs.checkpoints import Checkpoint
+from balenas_core.runs.checkpoints import Checkpoint, MisfitError
 from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.runs.opening import Opening, Todo, open_run
 from balenas_core.runs.resume import Resume, changes_between, listed
+from balenas_core.runs.stored import read_stored
 from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._job import TRAINING, TrainingJob
 from balenas_timm.training._processes import Processes, join
@@ -100,29 +100,11 @@ class Training:
         done = own.share(own.first(lambda: _result_of(opening)))
         if done is not None:
             return done
-        checkpoint = None if opening is None else opening.checkpoint
-        state = own.share(None if checkpoint is None else checkpoint.state)
-        space: AnySpace = self._build("space", job.space)
-        # What the first process downloads, the others find.
-        dataset: ImageDataset = own.first(lambda: self._build("dataset", job.data)) or self._build(
-            "dataset", job.data
-        )
-        session = Session(
-            job,
-            space,
-            space.parse(job.architecture),
-            dataset,
-            registry=self._registry,
-            processes=own,
-            emit=self._emit if own.is_first else _ignore,
-            is_stop_requested=lambda: self._is_stop_requested,
-        )
+        session = self._session(opening, own)
         run = None if opening is None else opening.run
         try:
             # Every process must come by here: the others wait for the first.
             run = own.first(lambda: _opened(opening, job, own))
-            if state is not None:
-                session.resume(state)
             result = session.run(run)
             if run is not None:
                 run.write_status("done")
@@ -135,6 +117,34 @@ class Training:
             session.close()
             if run is not None:
                 run.release()
+
+    def _session(self, opening: Opening | None, own: Processes) -> Session:
+        """Return a session at the newest checkpoint that fits; nothing is written."""
+        job = self.job
+        space: AnySpace = self._build("space", job.space)
+        # What the first process downloads, the others find.
+        dataset: ImageDataset = own.first(lambda: self._build("dataset", job.data)) or self._build(
+            "dataset", job.data
+        )
+        while True:
+            checkpoint = None if opening is None else opening.checkpoint
+            state = own.share(None if checkpoint is None else checkpoint.state)
+            # A new one for each checkpoint: one that does not fit leaves nothing behind.
+            session = Session(
+                job,
+                space,
+                space.parse(job.architecture),
+                dataset,
+                registry=self._registry,
+                processes=own,
+                emit=self._emit if own.is_first else _ignore,
+                is_stop_requested=lambda: self._is_stop_requested,
+            )
+            misfit = None if state is None else _misfit(session, state)
+            if not own.any(misfit is not None):
+                return session
+            session.close()
+            own.first(partial(_reject, opening, misfit))
 
     def _refuse_changes(
         self, run: RunDirectory, checkpoint: Checkpoint | None, free: frozenset[str]
@@ -214,12 +224,21 @@ def _result_of(opening: Opening | None) -> TrainingResult | None:
     run = opening.run
     assert run is not None, "there is something to read"
     path = run.path / RESULT
+    remedy = f"Remove it and status.json; '{TRAINING.resume} {run.path}' then makes it anew."
     try:
-        with output_errors(path, verb="read"):
-            text = path.read_text(encoding="utf-8")
-        return TrainingResult.from_dict(json.loads(text), run.path)
-    except (ValueError, TypeError) as error:
-        raise OutputError(
-            f"{path} is damaged ({type(error).__name__}: {error}). Remove it and status.json; "
-            f"'{TRAINING.resume} {run.path}' then makes it anew."
-        ) from error
+        return TrainingResult.from_dict(read_stored(path, TrainingResult, remedy), run.path)
+    except FileNotFoundError as error:
+        raise DamagedError(f"{path} is missing. {remedy}") from error
+
+
+def _misfit(session: Session, state: dict[str, Any]) -> MisfitError | None:
+    try:
+        session.resume(state)
+    except MisfitError as error:
+        return error
+    return None
+
+
+def _reject(opening: Opening | None, misfit: MisfitError | None) -> None:
+    assert opening is not None, "the first process has opened it"
+    opening.candidates.reject(misfit or MisfitError("another process cannot load it"))
