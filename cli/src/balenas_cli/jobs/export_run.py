@@ -123,7 +123,8 @@ def _refuse(path: Path, **given: object) -> None:
 
 
 def _of_path(path: Path, weights: Path | None, *, is_inherited: bool) -> Source:
-    from balenas_timm.export import WEIGHTS, from_file, from_run
+    from balenas_timm.export import from_file, from_run
+    from balenas_timm.weights import WEIGHTS
 
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file() or holds_run(path):

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
 
     from balenas_core.runs.resume import Resume
-    from balenas_timm.training import Event, TrainingJob
+    from balenas_timm.recipes import TrainingJob
+    from balenas_timm.training import Event
 
 
 def execute(plan: Plan, *, quiet: bool, json: bool) -> None:

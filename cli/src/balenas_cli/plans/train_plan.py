@@ -19,7 +19,7 @@ from balenas_core.runs.listing import read_run
 
 if TYPE_CHECKING:
     from balenas_core.runs.resume import Resume
-    from balenas_timm.training import TrainingJob
+    from balenas_timm.recipes import TrainingJob
 
 _FLAGS = (
     "space", "data", "epochs", "batch_size", "lr", "seed", "device", "precision", "threads",
@@ -61,7 +61,7 @@ def plan(
     Raises:
         UsageError: It cannot be carried out.
     """
-    from balenas_timm.training import holds_training, training_job
+    from balenas_timm.recipes import holds_training, training_job
 
     place = _directory(target)
     keys = {name: KEY_OF_FLAG[name] for name in _FLAGS}

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import timm
 import torch
 from torch import nn
 
 import balenas_timm  # noqa: F401 (registers the models)
 from balenas_core.random import generator, seeded
+from balenas_timm import Blueprint, Normalized, save_weights
 
 NB201 = (
     "|nor_conv_3x3~0|+|nor_conv_1x1~0|nor_conv_3x3~1|"
@@ -39,3 +42,24 @@ def make(name: str, seed: int = 0, **keywords: object) -> nn.Module:
 
 def images(batch: int = 2, channels: int = 3, side: int = 32, seed: int = 0) -> torch.Tensor:
     return torch.randn(batch, channels, side, side, generator=generator(seed))
+
+
+def blueprint_of(name: str, **changes: object) -> Blueprint:
+    options = dict(MODELS[name])
+    known = {
+        "architecture": options.pop("genotype"),
+        "space": {"name": name.removeprefix("balenas_"), **options},
+        "input_shape": (3, 32, 32),
+        "num_classes": 10,
+        "normalization": Normalized(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1)),
+        "class_names": tuple("abcdefghij"),
+        "provenance": {"seed": 3},
+    }
+    return Blueprint(**{**known, **changes})
+
+
+def save(path: Path, blueprint: Blueprint, seed: int = 0) -> nn.Module:
+    with seeded(seed):
+        network = blueprint.build()
+    save_weights(path, network.state_dict(), blueprint)
+    return network.eval()

@@ -10,7 +10,7 @@ from balenas_core import Plugin, Registry
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.nn import RegularizedNetwork, drop_path
 from balenas_core.testing import ToySpace
-from balenas_timm.training import TrainingJob
+from balenas_timm.recipes import TrainingJob
 
 
 class Images:

@@ -9,22 +9,18 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from balenas_timm._blueprint import (
-    Blueprint as Blueprint,
-    Normalized as Normalized,
-    known_of as known_of,
-)
-from balenas_timm._create import full_sized as full_sized
-from balenas_timm._entrypoints import (
+from balenas_timm.models import (
+    FoundClassifier as FoundClassifier,
+    FoundNetwork as FoundNetwork,
+    full_sized as full_sized,
+    load as load,
     model_name as model_name,
     register_spaces as register_spaces,
 )
-from balenas_timm._load import load as load
-from balenas_timm._model import (
-    FoundClassifier as FoundClassifier,
-    FoundNetwork as FoundNetwork,
-)
-from balenas_timm._weights import (
+from balenas_timm.weights import (
+    Blueprint as Blueprint,
+    Normalized as Normalized,
+    known_of as known_of,
     load_network as load_network,
     read_blueprint as read_blueprint,
     read_weights as read_weights,
@@ -32,24 +28,27 @@ from balenas_timm._weights import (
 )
 
 if TYPE_CHECKING:
-    from balenas_timm.training import (
-        Training as Training,
+    from balenas_timm.recipes import (
         TrainingJob as TrainingJob,
         TrainingRecipe as TrainingRecipe,
-        TrainingResult as TrainingResult,
-        train as train,
         training_job as training_job,
     )
+    from balenas_timm.training import (
+        Training as Training,
+        TrainingResult as TrainingResult,
+        train as train,
+    )
 
-_TRAINING = frozenset(
-    {"Training", "TrainingJob", "TrainingRecipe", "TrainingResult", "train", "training_job"}
-)
+_ROOM_OF = {
+    **dict.fromkeys(("TrainingJob", "TrainingRecipe", "training_job"), "recipes"),
+    **dict.fromkeys(("Training", "TrainingResult", "train"), "training"),
+}
 
 register_spaces()
 
 
 def __getattr__(name: str) -> Any:
     # Training needs much of timm that models do without.
-    if name in _TRAINING:
-        return getattr(importlib.import_module(f"{__name__}.training"), name)
+    if name in _ROOM_OF:
+        return getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,9 @@
-"""Found networks as files that other programs read: ONNX, torch.export, safetensors, timm."""
+"""Found networks as files that other programs read: ONNX, torch.export, safetensors, timm.
 
-from balenas_timm._weights import WEIGHTS as WEIGHTS
+Where a network comes from, how each format is written, and whether what was written is right.
+Nothing is trained here.
+"""
+
 from balenas_timm.export._export import Exported as Exported, export as export
 from balenas_timm.export._formats import FORMATS as FORMATS
 from balenas_timm.export._source import (

@@ -8,10 +8,10 @@ from typing import Any
 import yaml
 
 from balenas_core.scores.description import describe_network
-from balenas_timm._blueprint import Blueprint
-from balenas_timm._entrypoints import model_name
 from balenas_timm.export._markdown import block, code, table, text
 from balenas_timm.export._source import Source
+from balenas_timm.models import model_name
+from balenas_timm.weights import Blueprint
 
 CARD = "README.md"
 

@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from balenas_core.errors import RunExistsError, UsageError
 from balenas_core.files import output_errors, unfinished_directory
 from balenas_core.plugins.suggest import did_you_mean
-from balenas_timm._blueprint import Normalized
 from balenas_timm.export._card import CARD, model_card
 from balenas_timm.export._formats import FORMATS, Format
 from balenas_timm.export._source import Source
 from balenas_timm.export._verify import largest_difference
+from balenas_timm.weights import Normalized
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,10 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import UsageError
-from balenas_timm._blueprint import Blueprint
-from balenas_timm._load import model_args, pretrained_cfg
-from balenas_timm._weights import WEIGHTS, load_network, save_weights
 from balenas_timm.export._source import example_images
+from balenas_timm.models import model_args, pretrained_cfg
+from balenas_timm.weights import WEIGHTS, Blueprint, load_network, save_weights
 
 Network = Callable[[Tensor], Tensor]
 """Images -> logits."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, JsonValue, ValidationError
 
-from balenas_timm._blueprint import Blueprint, first_problem
+from balenas_timm.weights import Blueprint, first_problem
 
 
 class _Part(BaseModel):

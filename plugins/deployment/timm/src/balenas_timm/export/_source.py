@@ -25,16 +25,17 @@ from balenas_core.runs.checkpoints import Candidates, MisfitError, loading
 from balenas_core.runs.directory import RunDirectory
 from balenas_core.runs.listing import RunInfo
 from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, changes_between, listed
-from balenas_timm._blueprint import Blueprint, known_of
-from balenas_timm._weights import (
+from balenas_timm.export._provenance import with_readable_provenance
+from balenas_timm.recipes import TRAINING
+from balenas_timm.weights import (
     WEIGHTS,
+    Blueprint,
+    known_of,
     load_into,
     load_network,
     read_blueprint,
     read_weights,
 )
-from balenas_timm.export._provenance import with_readable_provenance
-from balenas_timm.training import TRAINING
 
 _TRAINED = Path(runs.TRAINING) / WEIGHTS
 _RECIPE = ("preset", "space", "training", "seed", "precision")

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import BalenasError
-from balenas_timm._blueprint import Blueprint
 from balenas_timm.export._source import example_images
+from balenas_timm.weights import Blueprint
 
 TOLERANCE = 1e-5
 """Largest error of logits, in proportion to the largest of them."""

@@ -24,8 +24,8 @@ from torchvision.transforms.functional import (  # type: ignore[import-untyped]
 from balenas_core.data import cut_out
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.dataset import ImageDataset, Transform
+from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._random import seeded_like_torch
-from balenas_timm.training._recipe import TrainingRecipe
 
 _POLICIES: dict[str, Callable[..., Any]] = {
     "rand": rand_augment_transform,

@@ -9,9 +9,9 @@ from balenas_core.data import BatchLoader, ImagePart, held_out_part, split, trai
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import derive_seed
+from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import augmentation
 from balenas_timm.training._processes import Processes
-from balenas_timm.training._recipe import TrainingRecipe
 
 _log = logging.getLogger(__name__)
 

@@ -25,10 +25,10 @@ from balenas_core.errors import DivergenceError, UsageError
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.nn import RegularizedNetwork
 from balenas_core.random import derive_seed
+from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import mixed, mixing
 from balenas_timm.training._network import TwoHeads
 from balenas_timm.training._processes import Processes
-from balenas_timm.training._recipe import TrainingRecipe
 
 _DTYPES = {
     "float32": torch.float32,

@@ -11,7 +11,7 @@ from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.nn import RegularizedNetwork
 from balenas_core.random import derive_seed, seeded
 from balenas_core.scores.probing import preserved
-from balenas_timm.training._recipe import TrainingRecipe
+from balenas_timm.recipes import TrainingRecipe
 
 
 class TwoHeads(nn.Module):

@@ -16,15 +16,14 @@ from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import Registry
 from balenas_core.runs.checkpoints import loading
 from balenas_core.runs.directory import RESULT, RunDirectory, holds_run
-from balenas_timm._blueprint import Blueprint, known_of
-from balenas_timm._weights import WEIGHTS, save_weights
+from balenas_timm.recipes import TrainingJob
 from balenas_timm.training._data import batches
 from balenas_timm.training._events import Event, TrainingStarted
-from balenas_timm.training._job import TrainingJob
 from balenas_timm.training._loop import TrainingLoop
 from balenas_timm.training._network import auxiliary_head, build_network, count, freeze_unused
 from balenas_timm.training._processes import Processes
 from balenas_timm.training._result import TrainingResult
+from balenas_timm.weights import WEIGHTS, Blueprint, known_of, save_weights
 
 
 class Session:

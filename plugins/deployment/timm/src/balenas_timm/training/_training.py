@@ -23,8 +23,8 @@ from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.runs.opening import Opening, Todo, open_run
 from balenas_core.runs.resume import Resume, changes_between, listed
 from balenas_core.runs.stored import read_stored
+from balenas_timm.recipes import TRAINING, TrainingJob
 from balenas_timm.training._events import Event, Listener
-from balenas_timm.training._job import TRAINING, TrainingJob
 from balenas_timm.training._processes import Processes, join
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.training._session import Session

@@ -17,7 +17,7 @@ from balenas_core.config import (
     section_validator,
 )
 from balenas_core.runs.directory import RunKind
-from balenas_timm.training._recipe import TrainingRecipe
+from balenas_timm.recipes._recipe import TrainingRecipe
 
 TRAINING = RunKind("recipe.yaml", "balenas train", frozenset({"last"}))
 

@@ -15,7 +15,7 @@ from balenas_core.interfaces.proxy import Batch
 from balenas_core.interfaces.space import Task
 from balenas_core.random import generator, seeded
 from balenas_core.testing import ToySpace
-from balenas_timm.training import TrainingRecipe
+from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import mixed, mixing
 from balenas_timm.training._loop import TrainingLoop, criterion
 from balenas_timm.training._processes import Processes

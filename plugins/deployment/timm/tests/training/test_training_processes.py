@@ -38,7 +38,12 @@ def shared(tmp_path_factory):
             "--rdzv-backend=c10d", "--rdzv-endpoint=127.0.0.1:0", str(script), str(folder),
         ],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""},
+        env=os.environ
+        | {
+            "OMP_NUM_THREADS": "1",
+            "CUDA_VISIBLE_DEVICES": "",
+            "PYTHONPATH": str(script.parent.parent),  # of the toys
+        },
     )  # fmt: skip
     try:
         stdout, stderr = process.communicate(timeout=180)

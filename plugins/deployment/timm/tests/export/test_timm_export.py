@@ -10,9 +10,8 @@ import pytest
 import timm
 import torch
 import yaml
-from found_models import MODELS, NB201, images
+from found_models import MODELS, NB201, blueprint_of, images, save
 from markdown_it import MarkdownIt
-from test_timm_weights import blueprint_of, save
 from torch.optim.swa_utils import update_bn
 
 import balenas_timm

@@ -7,7 +7,7 @@ import pytest
 import safetensors.torch
 import timm
 import torch
-from found_models import MODELS, NB201, images, make
+from found_models import MODELS, NB201, blueprint_of, images, make, save
 from PIL import Image
 from pydantic import ValidationError
 
@@ -15,33 +15,12 @@ import balenas_timm
 from balenas_core.data import ImageFolderOptions
 from balenas_core.errors import ArchitectureError, ConfigError, DataError, OutputError, UsageError
 from balenas_core.plugins.registry import default_registry
-from balenas_core.random import generator, seeded
-from balenas_timm import Blueprint, Normalized, load_network, read_blueprint, save_weights
-from balenas_timm._blueprint import known_of
-from balenas_timm._load import pretrained_cfg
+from balenas_core.random import generator
+from balenas_timm import Blueprint, load_network, read_blueprint, save_weights
+from balenas_timm.models import pretrained_cfg
+from balenas_timm.weights import known_of
 
 EVERY = pytest.mark.parametrize("name", MODELS)
-
-
-def blueprint_of(name, **changes):
-    options = dict(MODELS[name])
-    known = {
-        "architecture": options.pop("genotype"),
-        "space": {"name": name.removeprefix("balenas_"), **options},
-        "input_shape": (3, 32, 32),
-        "num_classes": 10,
-        "normalization": Normalized(mean=(0.5, 0.4, 0.3), std=(0.2, 0.2, 0.1)),
-        "class_names": tuple("abcdefghij"),
-        "provenance": {"seed": 3},
-    }
-    return Blueprint(**{**known, **changes})
-
-
-def save(path, blueprint, seed=0):
-    with seeded(seed):
-        network = blueprint.build()
-    save_weights(path, network.state_dict(), blueprint)
-    return network.eval()
 
 
 @EVERY

@@ -13,8 +13,8 @@ from balenas_core.plugins.registry import Registry, normalize
 from balenas_core.runs import listing as runs
 from balenas_core.runs.directory import holds_run
 from balenas_core.runs.listing import RunInfo
-from balenas_timm.training._job import TRAINING, TrainingJob
-from balenas_timm.training._presets import DEFAULT, preset as settings_of
+from balenas_timm.recipes._job import TRAINING, TrainingJob
+from balenas_timm.recipes._presets import DEFAULT, preset as settings_of
 
 
 def holds_training(path: Path) -> bool:

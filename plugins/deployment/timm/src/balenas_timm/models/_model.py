@@ -14,7 +14,7 @@ from torch.nn import functional
 
 from balenas_core.errors import UsageError
 from balenas_core.nn import StagedNetwork
-from balenas_timm._shapes import feature_shapes
+from balenas_timm.models._shapes import feature_shapes
 
 NETWORK = "network"
 """Name of the search space's network in the models below."""

@@ -25,7 +25,8 @@ from balenas_core.interfaces.events import EpochEnded, StepEnded
 from balenas_core.runs.directory import RunDirectory
 from balenas_core.testing import CallCounter, run_forked
 from balenas_timm import load_network, read_weights
-from balenas_timm.training import Training, TrainingStarted, train, training_job
+from balenas_timm.recipes import training_job
+from balenas_timm.training import Training, TrainingStarted, train
 
 KILLS = 15
 

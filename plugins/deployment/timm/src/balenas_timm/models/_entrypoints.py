@@ -10,7 +10,7 @@ from torch import nn
 
 from balenas_core.data import CIFAR10_STATISTICS
 from balenas_core.plugins.registry import Registry, default_registry, normalize
-from balenas_timm._create import create_found
+from balenas_timm.models._create import create_found
 
 _MEAN, _STD = CIFAR10_STATISTICS
 

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from balenas_timm.training import PRESETS, train, training_job
+from balenas_timm.recipes import PRESETS, training_job
+from balenas_timm.training import train
 
 NB201 = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
 

@@ -18,7 +18,7 @@ from balenas_core.interfaces.space import Task
 from balenas_core.nn import RegularizedNetwork, StagedNetwork
 from balenas_core.plugins.registry import default_registry
 from balenas_core.plugins.suggest import did_you_mean
-from balenas_timm._model import NETWORK, FoundClassifier, FoundNetwork, with_prefix
+from balenas_timm.models._model import NETWORK, FoundClassifier, FoundNetwork, with_prefix
 
 
 def create_found(

@@ -13,7 +13,7 @@ from balenas_core.data import BatchLoader, DigitsOptions, digits, training_part
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import seeded
-from balenas_timm.training import TrainingRecipe
+from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import Augmentation, augmentation
 
 

@@ -8,10 +8,9 @@ from typing import Any
 import timm
 from torch import nn
 
-from balenas_timm._blueprint import Blueprint
-from balenas_timm._entrypoints import model_name, register_spaces
-from balenas_timm._model import with_prefix
-from balenas_timm._weights import load_into, read_blueprint, read_weights
+from balenas_timm.models._entrypoints import model_name, register_spaces
+from balenas_timm.models._model import with_prefix
+from balenas_timm.weights import Blueprint, load_into, read_blueprint, read_weights
 
 
 def load(path: Path | str) -> nn.Module:

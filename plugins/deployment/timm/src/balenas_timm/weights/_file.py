@@ -14,8 +14,8 @@ from torch import Tensor, nn
 from balenas_core.errors import DataError
 from balenas_core.files import output_errors, write_atomically
 from balenas_core.plugins.registry import Registry
-from balenas_timm._blueprint import Blueprint, first_problem
-from balenas_timm._size import check_size
+from balenas_timm.weights._blueprint import Blueprint, first_problem
+from balenas_timm.weights._size import check_size
 
 WEIGHTS = "model.safetensors"
 """Name of the file that trainings and exports write, and that timm looks for."""

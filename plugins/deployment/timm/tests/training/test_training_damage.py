@@ -17,7 +17,8 @@ from balenas_core.errors import ConfigChangedError, DamagedError, SearchInterrup
 from balenas_core.interfaces.events import StepEnded
 from balenas_core.runs.directory import RunDirectory
 from balenas_timm.export import from_run
-from balenas_timm.training import TRAINING, Training, train
+from balenas_timm.recipes import TRAINING
+from balenas_timm.training import Training, train
 
 
 @pytest.fixture(scope="module")

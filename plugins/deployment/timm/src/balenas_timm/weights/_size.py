@@ -20,7 +20,7 @@ from torch.nn.modules.module import (
 
 from balenas_core.errors import DataError
 from balenas_core.plugins.registry import Registry
-from balenas_timm._blueprint import Blueprint
+from balenas_timm.weights._blueprint import Blueprint
 
 _FREE: Final = 10_000
 _PARTS_A_TENSOR: Final = 100

@@ -1,0 +1,1 @@
+"""Stands beside the toys, so that pytest finds them from the folder of every room."""
