@@ -117,7 +117,7 @@ def test_a_search_whose_proxy_fails_on_everything_says_to_mend_it_first(call, tm
     assert "epochs; runs/" in answer.err
 
 
-@pytest.mark.parametrize(("name", "workers"), [("SIGINT", 1), ("SIGTERM", 0)])
+@pytest.mark.parametrize(("name", "workers"), [("SIGINT", 1), ("SIGTERM", 1), ("SIGTERM", 0)])
 def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, name, workers):
     number = signal.Signals[name]
     process = subprocess.Popen(
@@ -131,10 +131,7 @@ def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, 
     lines = iter(process.stderr.readline, "")
     next(line for line in lines if line.startswith("epoch 1/"))
     time.sleep(0.1)
-    if number == signal.SIGINT:  # a terminal sends it to the workers as well
-        os.killpg(process.pid, number)
-    else:
-        process.send_signal(number)
+    os.killpg(process.pid, number)  # as terminals and batch systems do
     stdout, stderr = process.communicate(timeout=60)
     assert process.returncode == 128 + number, stderr
     assert stdout == ""
@@ -148,6 +145,7 @@ def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, 
     assert {"config.yaml", "environment.json", "metrics.jsonl"} <= kept
     assert any(name.startswith("checkpoint") for name in kept)
     assert "result.json" not in kept
+    assert json.loads((run / "status.json").read_text())["status"] == "interrupted"
     assert all(json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines())
 
 
@@ -164,6 +162,19 @@ def test_an_interrupt_while_torch_is_imported_ends_cleanly(tmp_path, toy_environ
     assert stdout == ""
     assert "interrupted (SIGINT)" in stderr
     assert not (tmp_path / "runs").exists()
+
+
+@pytest.mark.parametrize(("rank", "lines"), [("0", 1), ("1", 0)])
+def test_several_processes_are_told_by_the_first_that_a_search_uses_one(
+    call, tmp_path, monkeypatch, rank, lines
+):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setenv("RANK", rank)
+    answer = call(*TOY, "--output", "run")
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.count("error: a search uses one process, and WORLD_SIZE=2") == lines
+    assert len(answer.err.splitlines()) == lines
+    assert not (tmp_path / "run").exists()
 
 
 def test_dry_run_prints_the_complete_configuration_and_runs_nothing(call, tmp_path):

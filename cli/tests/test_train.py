@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
+import re
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -149,6 +152,15 @@ def test_a_bad_request_is_one_line_that_says_what_to_type(call, tmp_path, argume
     assert not (tmp_path / "runs").exists()
 
 
+def test_a_number_of_processes_without_a_launcher_is_refused(call, monkeypatch, tmp_path):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    answer = call(*ARCH, "--output", "out")
+    assert (answer.code, answer.out) == (2, "")
+    assert "error: WORLD_SIZE=2 says that 2 processes share this work, but RANK, " in answer.err
+    assert len(answer.err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
 def test_without_balenas_timm_the_remedy_is_said(call, monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     monkeypatch.delitem(sys.modules, "balenas_cli.plans.train_plan", raising=False)
@@ -166,12 +178,15 @@ def test_a_training_that_was_ended_goes_on_to_the_same_result(
     arguments = (*ARCH, "--epochs", "40", "--batch-size", "64")
     assert toy_balenas(*arguments, "--output", "whole", "--quiet").returncode == 0
     process = subprocess.Popen(
-        [sys.executable, "-m", "balenas_cli", *arguments, "--output", "cut"],
+        [
+            sys.executable, "-m", "balenas_cli", *arguments, "--output", "cut",
+            "--set", "training.workers=1",
+        ],
         cwd=tmp_path, env=toy_environment, text=True,
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
     next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 3/"))
-    process.send_signal(signal.Signals[name])
+    os.killpg(process.pid, signal.Signals[name])  # as batch systems do: the workers, too
     stdout, stderr = process.communicate(timeout=60)
     assert stdout == ""
     cut, whole = tmp_path / "cut", tmp_path / "whole"
@@ -193,6 +208,35 @@ def test_a_training_that_was_ended_goes_on_to_the_same_result(
     weights = [load_file(run / "model.safetensors") for run in (cut, whole)]
     assert weights[0].keys() == weights[1].keys()
     assert all(torch.equal(weight, weights[1][key]) for key, weight in weights[0].items())
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds the worker in /proc")
+def test_a_training_whose_worker_is_killed_says_so_and_goes_on(
+    toy_balenas, toy_environment, tmp_path
+):
+    process = subprocess.Popen(
+        [
+            sys.executable, "-m", "balenas_cli", *ARCH, "--epochs", "40", "--batch-size", "64",
+            "--output", "cut", "--set", "training.workers=1",
+        ],
+        cwd=tmp_path, env=toy_environment, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 3/"))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for worker in children:
+        os.kill(int(worker), signal.SIGKILL)
+    stdout, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stdout) == (1, ""), stderr
+    assert "Traceback" not in stderr
+    last = stderr.splitlines()
+    assert last[-2] == "  balenas train cut"
+    assert re.match(r"error: a process that loads digits \((training|test)\) died ", last[-1])
+    status = json.loads((tmp_path / "cut" / "status.json").read_text())
+    assert status["status"] == "failed"
+    done = toy_balenas("train", "cut", "--json", "--set", "training.workers=0")
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.slow

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,7 +13,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from balenas_core.data._images import ImagePart
-from balenas_core.errors import DataError
+from balenas_core.data._signals import born_deaf, end_with_parent_alone
+from balenas_core.errors import BalenasError, DataError
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.random import derive_seed, generator
 
@@ -19,6 +22,8 @@ _Key = tuple[int, int]
 """(epoch, position in the part)."""
 
 _Read = tuple[Tensor, Tensor] | DataError
+
+_NO_MORE_PROCESSES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
 
 class BatchLoader:
@@ -95,7 +100,8 @@ class BatchLoader:
         """Return the batches of one epoch, from batch ``start_step`` on.
 
         Raises:
-            DataError: (while iterating) An image cannot be read, or a worker died.
+            DataError: (while iterating) An image cannot be read.
+            BalenasError: (at once or while iterating) A worker cannot be started, or died.
             ValueError: ``epoch`` or ``start_step`` is out of range.
         """
         if epoch < 0 or not 0 <= start_step <= self.steps_per_epoch:
@@ -114,7 +120,8 @@ class BatchLoader:
             start_step: Number of batches to leave out at the start.
 
         Raises:
-            DataError: (while iterating) An image cannot be read, or a worker died.
+            DataError: (while iterating) An image cannot be read.
+            BalenasError: (at once or while iterating) A worker cannot be started, or died.
             ValueError: ``start_step`` is negative.
         """
         if start_step < 0:
@@ -167,12 +174,14 @@ class BatchLoader:
                 num_workers=self._workers,
                 collate_fn=_as_is,
                 persistent_workers=self._workers > 0,
+                worker_init_fn=end_with_parent_alone,
                 # Without one, opening an iterator draws from the global generator.
                 generator=torch.Generator(),
             )
         self._serial += 1
         self._keys.next = keys
-        self._iterator = iter(self._loader)
+        with self._workers_watched(), born_deaf():
+            self._iterator = iter(self._loader)
         return _Batches(self, self._serial)
 
     def _read(self, serial: int) -> Batch:
@@ -181,20 +190,42 @@ class BatchLoader:
                 f"this iteration over {self.part.name} was ended by a later one, or by close(); "
                 "use a loader of its own for each simultaneous iteration"
             )
-        try:
+        with self._workers_watched():
             read = next(self._iterator)
-        except RuntimeError as error:
-            if not str(error).startswith("DataLoader worker (pid"):
-                raise
-            self.close()
-            raise DataError(
-                f"a process that loads {self.part.name} died: {error} The usual cause is memory: "
-                f"set training.workers lower (now {self._workers}); 0 uses no extra processes."
-            ) from error
         if isinstance(read, DataError):
             self.close()
             raise read
         return Batch(*read)
+
+    @contextmanager
+    def _workers_watched(self) -> Iterator[None]:
+        """Say what happened to a worker instead of what torch or the system say of it."""
+        try:
+            yield
+        except (RuntimeError, OSError, EOFError) as error:
+            reason = _fate_of_worker(error) if self._workers else None
+            if reason is None:
+                raise
+            self.close()
+            raise BalenasError(
+                f"a process that loads {self.part.name} {reason} ({error}). The usual cause is "
+                f"memory, or a limit on processes: set training.workers lower (now "
+                f"{self._workers}); 0 uses no extra processes."
+            ) from error
+
+
+def _fate_of_worker(error: Exception) -> str | None:
+    """Return what became of a worker; None where the error says nothing of that."""
+    text = str(error)
+    if text.startswith("DataLoader worker (pid"):
+        return "died"
+    if text.startswith("Caught "):  # what a living worker raised
+        return None
+    # A batch is fetched from the worker in a second step, which it may not live to see.
+    if isinstance(error, EOFError | ConnectionError):
+        return "died"
+    is_refused = isinstance(error, OSError) and error.errno in _NO_MORE_PROCESSES
+    return "cannot be started" if is_refused else None
 
 
 class _Batches:

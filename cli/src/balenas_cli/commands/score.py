@@ -259,6 +259,9 @@ def score(
             settings=set_ or [],
         )
         from balenas_cli.jobs.score_run import run
+        from balenas_cli.shell.alone import check_is_alone
+
+        check_is_alone("'balenas score'")
 
         rows = run(planned, jobs=jobs, backend=backend, output=output, quiet=quiet or json)
     _print(rows, list(planned.job.proxies), output=output, json=json)

@@ -70,8 +70,10 @@ def _chosen(config: SearchConfig, file: Path, *, quiet: bool) -> SearchResult:
     from balenas_cli.jobs.progress import shown
     from balenas_cli.jobs.search_run import say_done
     from balenas_cli.jobs.stopping import stops
+    from balenas_cli.shell.alone import check_is_alone
     from balenas_cli.shell.console import stderr
 
+    check_is_alone("a selection")
     if file.exists():
         say_done(file)
     # What a plugin or a library prints is no result.

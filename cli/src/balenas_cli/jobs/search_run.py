@@ -22,6 +22,9 @@ def execute(config: SearchConfig, *, resume: Resume, quiet: bool, json: bool) ->
         quiet: Show no progress.
         json: Print the result as JSON, and nothing else.
     """
+    from balenas_cli.shell.alone import check_is_alone
+
+    check_is_alone("a search")
     print_result(_run(config, resume, quiet=quiet or json), config.seed, json=json)
 
 

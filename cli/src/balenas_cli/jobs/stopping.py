@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from types import FrameType
 
+from balenas_core.engine.launch import is_launched
 from balenas_core.errors import SearchInterrupted
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
@@ -18,7 +19,8 @@ def stops(request: Callable[[], None], *, what: str = "search") -> Iterator[None
     """Answer the first SIGINT or SIGTERM inside the block by ``request()``.
 
     When the block then ends by ``SearchInterrupted``, the signal takes its usual course, so
-    that the program ends as after any signal.
+    that the program ends as after any signal. Under torchrun further signals change nothing: it
+    passes on what its whole group has got already, and ends by SIGKILL what takes too long.
 
     Args:
         request: Asks the search to stop.
@@ -33,11 +35,15 @@ def stops(request: Callable[[], None], *, what: str = "search") -> Iterator[None
 
     def handle(number: int, frame: FrameType | None) -> None:
         del frame
+        if received:
+            return
         received.append(number)
-        restore()
+        end = ""
+        if not is_launched():
+            restore()
+            end = "; a second one ends it at once"
         request()
-        name = signal.Signals(number).name
-        _say(f"{name}: saving the {what}; a second one ends it at once\n")
+        _say(f"{signal.Signals(number).name}: saving the {what}{end}\n")
 
     for number, handler in before.items():
         if handler is not signal.SIG_IGN:  # a parent such as nohup may have chosen so

@@ -15,16 +15,12 @@ from balenas_cli.jobs.progress import Progress, shown
 from balenas_cli.jobs.stopping import stops
 from balenas_cli.plans.train_plan import Plan
 from balenas_cli.shell.console import print_json, print_text, show, stderr, table
+from balenas_core.engine.launch import is_first_process
 from balenas_core.errors import BalenasError, DivergenceError
 from balenas_core.interfaces.events import EpochEnded
 from balenas_core.runs.directory import finite
-from balenas_timm.training import (
-    Training,
-    TrainingResult,
-    TrainingStarted,
-    holds_training,
-    is_first_process,
-)
+from balenas_timm.recipes import holds_training
+from balenas_timm.training import Training, TrainingResult, TrainingStarted
 
 if TYPE_CHECKING:
     from rich.console import RenderableType

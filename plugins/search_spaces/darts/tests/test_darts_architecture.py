@@ -10,6 +10,7 @@ from balenas_core.errors import ArchitectureError
 from balenas_space_darts import PUBLISHED, DartsArchitecture, DartsCell, DartsOptions, DartsSpace
 
 SPACE = DartsSpace(DartsOptions())
+OTHER_NASNET = str(PUBLISHED["NASNET"]).replace("sep_conv_5x5", "sep_conv_3x3", 1)
 V2 = (
     "Genotype(normal=[('sep_conv_3x3', 0), ('sep_conv_3x3', 1), ('sep_conv_3x3', 0), "
     "('sep_conv_3x3', 1), ('sep_conv_3x3', 1), ('skip_connect', 0), ('skip_connect', 0), "
@@ -151,7 +152,7 @@ def test_cells_are_drawn_as_graphs():
         (V2.replace("range(2, 6)", "range(2, 1000000000)"), "expected the nodes of the cell"),
         (V2.replace("range(2, 6)", "[2, 3, 4, 4]"), "each once and in increasing order"),
         (V2.replace("range(2, 6)", "'2345'"), "expected range(2, 6) or a list of nodes"),
-        (str(PUBLISHED["NASNET"]), "has 4 inner nodes; the normal cell has 5"),
+        (OTHER_NASNET, "has 4 inner nodes; the normal cell has 5"),
         ("DARTS_V3", "no published architecture 'DARTS_V3'. Did you mean 'DARTS_V"),
         ("(" * 5000, "cannot read the architecture"),
         ("x" * 20000 + "(", "is too long"),
@@ -165,9 +166,18 @@ def test_malformed_text_is_refused_with_the_reason(text, message):
 
 def test_operation_outside_the_option_is_refused():
     space = DartsSpace(DartsOptions(operations="s2"))
-    with pytest.raises(ArchitectureError, match=r"'dil_conv_3x3' is not a candidate of edge 5<-2"):
-        space.parse(V2)
-    assert space.parse("DARTS_V2") == PUBLISHED["DARTS_V2"]
+    other = V2.replace("('sep_conv_3x3', 0)", "('sep_conv_5x5', 0)", 1)
+    with pytest.raises(ArchitectureError, match="'sep_conv_5x5' is not a candidate of edge 2<-0"):
+        space.parse(other)
+
+
+@pytest.mark.parametrize("operations", ["darts", "s2", ["max_pool_3x3"]])
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_a_published_cell_is_read_from_its_own_text_wherever_its_name_is(name, operations):
+    options = DartsOptions() if operations == "darts" else DartsOptions(operations=operations)
+    space = DartsSpace(options)
+    assert space.parse(name) == PUBLISHED[name]
+    assert space.parse(str(space.parse(name))) == PUBLISHED[name]
 
 
 def test_plugin_module_imports_no_torch():

@@ -1,8 +1,13 @@
 """Exported networks, read again by those whom they are for."""
 
 import dataclasses
+import importlib.util
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import onnx
 import onnxruntime
@@ -116,6 +121,51 @@ def test_onnx_files_say_what_they_are(tmp_path):
     said = {entry.key: entry.value for entry in model.metadata_props}["balenas"]
     assert Blueprint.model_validate_json(said) == source.blueprint
     assert model.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+@pytest.mark.parametrize(
+    ("opset", "message"),
+    [
+        (0, r"--opset must be at least 18 \(got 0\)"),
+        (17, r"--opset must be at least 18 \(got 17\)"),
+        (99, "--opset 99 is not among the versions that torch .* can write.*it made"),
+    ],
+)
+def test_a_version_of_operators_that_cannot_be_written_is_refused(opset, message, tmp_path):
+    with pytest.raises(UsageError, match=message):
+        export(source_of(), "onnx", tmp_path / "net.onnx", opset=opset)
+    assert list(tmp_path.iterdir()) == []
+
+
+_ON_A_FULL_DISK = """
+import resource, sys
+from pathlib import Path
+from found_models import blueprint_of
+from balenas_core.errors import OutputError
+from balenas_timm.export import export, from_architecture
+
+source = from_architecture(blueprint_of("balenas_nb201"))
+resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
+try:
+    export(source, sys.argv[1], Path(sys.argv[2]))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="needs POSIX limits")
+@pytest.mark.parametrize("format", FORMATS)
+def test_a_disk_that_is_full_is_one_message_and_nothing_is_kept(format, tmp_path):
+    beside = str(Path(__file__).parent.parent)  # found_models
+    done = subprocess.run(
+        [sys.executable, "-c", _ON_A_FULL_DISK, format, str(tmp_path / "net")],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": beside},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("cannot write ")
+    assert "Free some space" in done.stdout
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_card_tells_what_the_network_is_and_how_to_use_it(tmp_path):

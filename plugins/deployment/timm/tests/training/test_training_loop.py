@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 
 import pytest
 import torch
@@ -153,6 +154,48 @@ def test_a_loss_that_is_not_finite_changes_no_weight(batch):
         trained.step(Batch(batch.images * float("nan"), batch.labels), 0, 0)
     for old, new in zip(before, _weights(trained), strict=True):
         assert torch.equal(old, new)
+
+
+def _overflowing(space, **settings):
+    """Return a loop in float16's way of scaling whose gradient never fits."""
+    trained = loop(space, **settings)
+    trained._scaler = torch.amp.GradScaler("cpu")
+    handles = [
+        parameter.register_hook(lambda gradient: gradient * math.inf)
+        for parameter in trained._network.parameters()
+    ]
+    return trained, handles
+
+
+def test_a_gradient_that_overflows_at_every_scale_is_a_divergence(batch):
+    trained, _ = _overflowing(ToySpace(), epochs=100)
+    before = _weights(trained)
+    for step in range(16):  # from a scale of 2**16 to one of 1
+        trained.step(batch, 0, step)
+    with pytest.raises(DivergenceError, match="overflows float16, in the last 17 steps"):
+        trained.step(batch, 0, 16)
+    for old, new in zip(before, _weights(trained), strict=True):
+        assert torch.equal(old, new)
+
+
+def test_a_short_training_in_which_every_step_overflows_is_a_divergence(batch):
+    trained, _ = _overflowing(ToySpace(), epochs=2)
+    for step in range(7):
+        trained.step(batch, *divmod(step, 4))
+    with pytest.raises(DivergenceError, match=r"the last 8 steps.*--precision bfloat16"):
+        trained.step(batch, 1, 3)
+
+
+def test_a_step_that_overflows_is_left_out_and_the_next_one_is_not(batch):
+    trained, handles = _overflowing(ToySpace(), epochs=1)
+    before = _weights(trained)
+    trained.step(batch, 0, 0)
+    assert all(torch.equal(a, b) for a, b in zip(before, _weights(trained), strict=True))
+    for handle in handles:
+        handle.remove()
+    for step in range(1, 4):
+        trained.step(batch, 0, step)
+    assert not any(torch.equal(a, b) for a, b in zip(before, _weights(trained), strict=True))
 
 
 def test_the_test_counts_every_image_once():

@@ -184,6 +184,16 @@ def test_changed_settings_are_refused_by_name(tmp_path, found):
     train(make(folder, checkpoint={"every_steps": 1}), registry=found, resume="allow")
 
 
+def test_another_number_of_processes_is_said_when_a_training_goes_on(tmp_path, found, caplog):
+    folder = tmp_path / "cut"
+    _killed_after(folder, found, 0)
+    path = folder / "environment.json"
+    environment = json.loads(path.read_text())
+    path.write_text(json.dumps({**environment, "processes": 2}))
+    train(make(folder), registry=found, resume="must")
+    assert "was started with 2 processes and goes on with 1" in caplog.text
+
+
 def test_a_second_process_is_refused(tmp_path, found):
     folder = tmp_path / "cut"
     _killed_after(folder, found, 0)

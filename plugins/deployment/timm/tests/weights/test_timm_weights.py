@@ -36,6 +36,21 @@ def test_a_file_alone_gives_the_network_back(name, tmp_path):
     assert model.default_cfg["label_names"] == tuple("abcdefghij")
 
 
+@pytest.mark.parametrize(
+    ("genotype", "options"),
+    [("NASNET", {}), ("AMOEBANET", {}), ("DARTS_V2", {"operations": ["sep_conv_3x3", "none"]})],
+)
+def test_a_published_cell_from_outside_the_space_is_read_back(genotype, options, tmp_path):
+    section = {"name": "darts", "channels": 4, "cells": 3, **options}
+    named = blueprint_of("balenas_darts", space=section, architecture=genotype)
+    text = str(named.build_space().parse(genotype))  # as trainings store it
+    blueprint = named.model_copy(update={"architecture": text})
+    path = tmp_path / "model.safetensors"
+    network = save(path, blueprint)
+    assert torch.equal(load_network(path)(images()), network(images()))
+    torch.testing.assert_close(balenas_timm.load(path)(images()), network(images()))
+
+
 def test_timm_prepares_files_of_images_as_the_training_tested_them(tmp_path):
     pixels = generator(0)
     for part, name in (("train", "a"), ("test", "a"), ("train", "b"), ("test", "b")):

@@ -172,8 +172,9 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
         """Read a ``Genotype(...)``, or the name of a published architecture.
 
         Raises:
-            ArchitectureError: The text is neither, or not an architecture of this space. Names
-                are taken even if they are outside the space: they can be built and trained.
+            ArchitectureError: The text is neither, or not an architecture of this space.
+                Published ones are taken even if they are outside the space, by name or by text:
+                they can be built and trained.
         """
         name = text.strip()
         if name.isidentifier():
@@ -185,7 +186,9 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
                 f"Known: {', '.join(PUBLISHED)}; or write a Genotype(normal=[...], ...)."
             )
         architecture = _text.parse(text)
-        check_is_in_space(architecture, self._choices)
+        # What could be built by its name is stored as text, and read back from it.
+        if architecture not in PUBLISHED.values():
+            check_is_in_space(architecture, self._choices)
         return architecture
 
     def canonical(self, architecture: DartsArchitecture) -> DartsArchitecture:

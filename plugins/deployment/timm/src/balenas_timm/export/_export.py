@@ -15,7 +15,7 @@ from balenas_core.errors import RunExistsError, UsageError
 from balenas_core.files import output_errors, unfinished_directory
 from balenas_core.plugins.suggest import did_you_mean
 from balenas_timm.export._card import CARD, model_card
-from balenas_timm.export._formats import FORMATS, Format
+from balenas_timm.export._formats import FORMATS, OLDEST_OPSET, Format
 from balenas_timm.export._source import Source
 from balenas_timm.export._verify import largest_difference
 from balenas_timm.weights import Normalized
@@ -69,6 +69,8 @@ def export(
     network = _normalizing(source, format, chosen) if with_normalization else source.network
     if opset is not None and format != "onnx":
         raise UsageError(f"--opset is for --format onnx; got {format}.")
+    if opset is not None and opset < OLDEST_OPSET:
+        raise UsageError(f"--opset must be at least {OLDEST_OPSET} (got {opset}).")
     _check_is_free(path, chosen, is_file=is_file, force=force)
     with output_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -23,6 +24,9 @@ Network = Callable[[Tensor], Tensor]
 """Images -> logits."""
 
 _LARGEST_BATCH = 2**20
+OLDEST_OPSET = 18
+"""torch has implementations from this version of ONNX's operators on; it converts to later ones."""
+
 _ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
 
 
@@ -53,7 +57,10 @@ def _write_program(
     network: nn.Module, blueprint: Blueprint, folder: Path, _opset: int | None
 ) -> dict[str, Any]:
     about = {"balenas.json": blueprint.model_dump_json(exclude_none=True)}
-    torch.export.save(_program(network, blueprint), folder / "model.pt2", extra_files=about)
+    # By way of memory: where a disk is full, torch's own writer ends the process.
+    data = io.BytesIO()
+    torch.export.save(_program(network, blueprint), data, extra_files=about)
+    (folder / "model.pt2").write_bytes(data.getbuffer())
     return {}
 
 
@@ -78,9 +85,16 @@ def _write_onnx(
         verbose=False,
     )
     assert program is not None, "with dynamo=True and no file a program is returned"
+    written = program.model.opset_imports[""]
+    if opset is not None and written != opset:
+        raise UsageError(
+            f"--opset {opset} is not among the versions that torch {torch.__version__} can write "
+            f"this network in: it made {written} of it. Leave --opset out, or choose another; "
+            f"nothing was kept."
+        )
     program.model.metadata_props["balenas"] = blueprint.model_dump_json(exclude_none=True)
     program.save(folder / "model.onnx")
-    return {"opset": program.model.opset_imports[""]}
+    return {"opset": written}
 
 
 def _read_onnx(folder: Path) -> Network:

@@ -4,6 +4,5 @@ What can be set is in ``recipes``; what becomes of the weights is in ``models`` 
 """
 
 from balenas_timm.training._events import Event as Event, TrainingStarted as TrainingStarted
-from balenas_timm.training._processes import is_first_process as is_first_process
 from balenas_timm.training._result import TrainingResult as TrainingResult
 from balenas_timm.training._training import Training as Training, train as train

@@ -103,6 +103,7 @@ class TrainingLoop:
         self._dtype = _DTYPES[precision]
         if self._dtype is torch.float16 and self._device.type == "cpu":
             raise UsageError("precision float16 needs a GPU; use --precision bfloat16 on the CPU.")
+        self._overflows = 0
         self._scaler = torch.amp.GradScaler(self._device.type, enabled=self._dtype is torch.float16)
         self._mix = mixing(recipe, num_classes)
         self._criterion = criterion(recipe)
@@ -192,6 +193,7 @@ class TrainingLoop:
             "ema": None if self._ema is None else self._ema.module.state_dict(),
             "optimizer": self._optimizer.state_dict(),
             "scaler": self._scaler.state_dict(),
+            "overflows": self._overflows,
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
@@ -201,6 +203,7 @@ class TrainingLoop:
             self._ema.module.load_state_dict(state["ema"])
         self._optimizer.load_state_dict(state["optimizer"])
         self._scaler.load_state_dict(state["scaler"])
+        self._overflows = state["overflows"]
 
     def _wrapped(self) -> nn.Module:
         model: nn.Module = TwoHeads(self._network)
@@ -264,13 +267,31 @@ class TrainingLoop:
         clip = math.inf if self._recipe.clip is None else self._recipe.clip
         self._scaler.unscale_(self._optimizer)
         norm = nn.utils.clip_grad_norm_(self._network.parameters(), clip).item()
-        # With a scaler, a step that overflowed is left out and the scale lowered.
-        if not math.isfinite(norm) and not self._scaler.is_enabled():
+        if math.isfinite(norm):
+            self._overflows = 0
+        elif not self._scaler.is_enabled():
             raise DivergenceError(f"the gradient norm of the network's weights is {norm}")
+        else:
+            self._overflowed(total)
         self._scaler.step(self._optimizer)
         self._scaler.update()
         if self._ema is not None:
             self._ema.update(self._network, step=total + 1)
+
+    def _overflowed(self, total: int) -> None:
+        """Let the scaler leave the step out and lower its scale, if that can help.
+
+        Raises:
+            DivergenceError: It cannot, or it never helped up to the last step.
+        """
+        self._overflows += 1
+        is_last = total + 1 == self._recipe.epochs * self._steps_per_epoch
+        if self._scaler.get_scale() <= 1 or (is_last and self._overflows > total):
+            raise DivergenceError(
+                f"the gradient overflows float16, in the last {self._overflows} steps and at "
+                f"every scale of the loss down to {self._scaler.get_scale():g}; --precision "
+                f"bfloat16 or float32 has more range"
+            )
 
 
 def criterion(recipe: TrainingRecipe) -> nn.Module:

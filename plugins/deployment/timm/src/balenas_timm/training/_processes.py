@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from balenas_core.engine.device import find_device
+from balenas_core.engine.launch import launch
 from balenas_core.errors import BalenasError, UsageError
 
 T = TypeVar("T")
@@ -88,11 +88,6 @@ class Processes:
         return shared[0]
 
 
-def is_first_process() -> bool:
-    """Whether this process is the first of those that torchrun started, or alone."""
-    return int(os.environ.get("RANK", "0")) == 0
-
-
 def join(device: str) -> Processes:
     """Join the processes that torchrun started, if it did.
 
@@ -100,9 +95,11 @@ def join(device: str) -> Processes:
         device: ``auto``, ``cpu``, ``cuda`` (each process has a GPU of its own), ...
 
     Raises:
-        UsageError: There is no such device, or several processes would share one GPU.
+        UsageError: There is no such device, several processes would share one GPU, or the
+            variables of torchrun are not complete.
     """
-    count = int(os.environ.get("WORLD_SIZE", "1"))
+    launched = launch()
+    count = launched.count
     found = find_device(device)
     if count == 1:
         return Processes(0, 1, found)
@@ -112,7 +109,7 @@ def join(device: str) -> Processes:
                 f"device {device!r} is one GPU, for {count} processes; use --device cuda, which "
                 f"gives each its own."
             )
-        found = find_device(f"cuda:{os.environ['LOCAL_RANK']}")
+        found = find_device(f"cuda:{launched.local_rank}")
         torch.cuda.set_device(found)
     if not dist.is_initialized():
         dist.init_process_group("nccl" if found.type == "cuda" else "gloo")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import partial
@@ -28,6 +29,8 @@ from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._processes import Processes, join
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.training._session import Session
+
+_log = logging.getLogger(__name__)
 
 
 class Training:
@@ -199,7 +202,20 @@ def _opened(opening: Opening | None, job: TrainingJob, own: Processes) -> RunDir
         return _new_run(job, own)
     settings = job.model_dump(mode="json")
     opening.reopen(dump_yaml(settings), settings)
+    _warn_of_other_count(opening.run, own)
     return opening.run
+
+
+def _warn_of_other_count(run: RunDirectory | None, own: Processes) -> None:
+    before = 1 if run is None else run.read_environment().get("processes", 1)
+    if before != own.count:
+        _log.warning(
+            "this training was started with %s process%s and goes on with %d: mixup, dropout and "
+            "drop path draw other numbers, and its result differs from an uninterrupted one",
+            before,
+            "" if before == 1 else "es",
+            own.count,
+        )
 
 
 def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
