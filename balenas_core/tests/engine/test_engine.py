@@ -47,6 +47,21 @@ class _Parameters(Proxy):
         return float(sum(p.numel() for p in network.parameters()))
 
 
+class _ShrinkingSpace(ToySpace):
+    """Its supernet normalises one pixel of each image."""
+
+    def supernet(self, task):
+        supernet = super().supernet(task)
+        supernet.norm = torch.nn.BatchNorm2d(task.input_shape[0])
+
+        def normalized(module, arguments):
+            x, weights = arguments
+            return x + module.norm(x.mean((2, 3), keepdim=True)), weights
+
+        supernet.register_forward_pre_hook(normalized)
+        return supernet
+
+
 @pytest.fixture
 def registry():
     registry = toy_registry()
@@ -59,6 +74,7 @@ def registry():
         ),
         "lazy": toy_plugin("optimizer", _NoSupernet, defaults={"distribution": "point"}),
         "size": toy_plugin("proxy", _Parameters),
+        "shrinking": toy_plugin("space", _ShrinkingSpace, provides=("supernet",)),
     }.items():
         registry.add(name, plugin)
     return registry
@@ -76,6 +92,21 @@ def _run(registry, config, listeners=()):
 def _last_state(run):
     newest = max((run / "checkpoints").iterdir())
     return torch.load(newest, weights_only=True)
+
+
+def test_batches_of_one_image_are_refused_where_it_becomes_one_pixel(registry, make, tmp_path):
+    config = make(space="shrinking", training={"batch_size": 1}, output=tmp_path / "run")
+    with pytest.raises(
+        UsageError, match=r"one image at a time.*batch_size to at least 2"
+    ):
+        _run(registry, config)
+    assert not (tmp_path / "run").exists()
+    few = make(space="shrinking", training={"batch_size": 2, "epochs": 1})
+    assert len(_run(registry, few).metrics) == 1
+
+
+def test_batches_of_one_image_are_searched_on_where_pixels_are_left(registry, make):
+    assert len(_run(registry, make(training={"batch_size": 1, "epochs": 1})).metrics) == 1
 
 
 def test_a_search_learns_to_classify(registry, make):

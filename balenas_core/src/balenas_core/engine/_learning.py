@@ -18,6 +18,7 @@ from balenas_core.engine.cells import compile_cells
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.components import Components
 from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
+from balenas_core.engine.one_image import check_one_image
 from balenas_core.engine.place import Place, global_generators, restore_global_generators
 from balenas_core.errors import DivergenceError, UsageError
 from balenas_core.interfaces.distribution import ArchitectureDistribution
@@ -42,7 +43,8 @@ class Learning:
         is_stop_requested: Whether to stop at the next point from which one can go on.
 
     Raises:
-        UsageError: No architecture keeps ``modifiers.limits``.
+        UsageError: No architecture keeps ``modifiers.limits``, or batches are of one image, from
+            which the supernet cannot learn.
     """
 
     def __init__(
@@ -64,6 +66,8 @@ class Learning:
         self._supernet = supernet.to(precision.device, precision.storage)
         _set_up_cells(self._supernet, config, precision.device)
         components.distribution.to(precision.device, precision.storage)
+        if config.training.batch_size == 1 and optimizer.uses_supernet:
+            self._check_one_image()
         self._loop = BilevelLoop(
             self._supernet,
             components.distribution,
@@ -85,6 +89,17 @@ class Learning:
         self._is_stop_requested = is_stop_requested
         self._checkpoint = "start"
         self._saved: tuple[int, int] | None = None
+
+    def _check_one_image(self) -> None:
+        components = self._components
+        with torch.no_grad():
+            weights = components.distribution.mean_weights()
+        check_one_image(
+            self._supernet,
+            components.task.input_shape,
+            lambda image: self._supernet(image, weights),
+            advice="Set training.batch_size to at least 2.",
+        )
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go back to the state of a checkpoint.

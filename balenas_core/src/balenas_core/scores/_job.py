@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from balenas_core.scores.network_batch import BatchPassProxy, score_batch
 from balenas_core.scores.scoring import score_network
 
 Init = Literal["default", "formula", "supernet"]
+
+_log = logging.getLogger(__name__)
 
 Scores = tuple[dict[str, float], dict[str, str]]
 """Score by proxy, and why by proxy for those that raised."""
@@ -91,8 +94,9 @@ class ScoringJob:
             return
         assert supernet is not None
         source = iter(architectures)
+        said: set[str] = set()
         while part := list(itertools.islice(source, self.together)):
-            yield from self._score_together(part, supernet)
+            yield from self._score_together(part, supernet, said)
 
     def networks(self, architectures: Iterable[Architecture]) -> Iterator[nn.Module]:
         """Yield the networks of architectures; draws from torch's global generator."""
@@ -129,9 +133,15 @@ class ScoringJob:
         return network
 
     def _score_together(
-        self, architectures: Sequence[Architecture], supernet: Supernet
+        self, architectures: Sequence[Architecture], supernet: Supernet, said: set[str]
     ) -> Iterator[Scores]:
-        """Score what can be scored in one pass of all networks there, the rest one by one."""
+        """Score what can be scored in one pass of all networks there, the rest one by one.
+
+        Args:
+            architectures: Whose networks run together.
+            supernet: Has their weights.
+            said: Reasons that were given already; grows.
+        """
         networks = self.space.network_batch(supernet, architectures)
         if networks is None:
             raise UsageError(
@@ -143,7 +153,17 @@ class ScoringJob:
         try:
             with seeded(self.seed):
                 rows = score_batch(networks, self.batch, shared)
-        except Exception:  # whichever network it was: alone, it fails with its own reason
+        except Exception as error:  # a proxy or a network of a plugin may raise anything
+            reason = f"{type(error).__name__}: {error}"
+            if reason not in said:
+                said.add(reason)
+                _log.warning(
+                    "%s cannot be computed for %d networks together (%s); they are scored one by "
+                    "one, and those that fail alone say why",
+                    ", ".join(shared),
+                    len(architectures),
+                    reason,
+                )
             shared, rows = {}, [{} for _ in architectures]
         others = {name: proxy for name, proxy in self.proxies.items() if name not in shared}
         for architecture, row in zip(architectures, rows, strict=True):

@@ -86,6 +86,15 @@ class HalfDeadSpace(ToySpace):
         return HalfDeadNetwork(super().network(architecture, task), task)
 
 
+class ShrinkingSpace(ToySpace):
+    """The toy space with networks that normalise one pixel of each image."""
+
+    def network(self, architecture, task):
+        one = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.BatchNorm2d(1))
+        inner = super().network(architecture, task)
+        return nn.Sequential(one, nn.Upsample(scale_factor=4), inner)
+
+
 class HelpedSpace(ToySpace):
     """The toy space with such networks."""
 
@@ -99,6 +108,7 @@ def registry():
         ("space", "toy", ToySpace),
         ("space", "helped", HelpedSpace),
         ("space", "half_dead", HalfDeadSpace),
+        ("space", "shrinking", ShrinkingSpace),
         ("dataset", "toy", toy_data),
         ("dataset", "untested", no_test_data),
     ):

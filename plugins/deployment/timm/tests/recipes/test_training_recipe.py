@@ -168,6 +168,23 @@ def test_what_cannot_be_done_is_said_before_the_first_step(settings, message, tm
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize(
+    ("settings", "multiple"),
+    [({"batch_size": 1}, 2), ({"batch_size": 8, "accumulate": 8}, 16),
+     ({"batch_size": 5, "accumulate": 3}, 6)],
+)  # fmt: skip
+def test_parts_of_one_image_are_refused_where_it_becomes_one_pixel(settings, multiple, tmp_path):
+    asked = job(space="shrinking", training={"epochs": 1, **settings}, output=tmp_path / "out")
+    with pytest.raises(UsageError, match=f"one of 1 x 4 x 4 .*to a multiple of {multiple} "):
+        train(asked, registry=registry())
+    assert not (tmp_path / "out").exists()
+
+
+def test_parts_of_one_image_are_trained_on_where_pixels_are_left():
+    settings = {"epochs": 1, "batch_size": 1}
+    assert train(job(space="half_dead", training=settings), registry=registry()).epochs == 1
+
+
 def test_an_auxiliary_head_that_would_not_be_trained_is_refused():
     with pytest.raises(UsageError, match="auxiliary head that would not be trained"):
         train(job(space="helped"), registry=registry())

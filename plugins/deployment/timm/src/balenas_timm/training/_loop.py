@@ -92,7 +92,7 @@ class TrainingLoop:
         self._steps_per_epoch = steps_per_epoch
         self._memory = torch.channels_last if recipe.channels_last else torch.preserve_format
         network = network.to(self._device).to(memory_format=self._memory)
-        if self._device.type == "cuda" and processes.count > 1 and recipe.sync_batch_norm:
+        if processes.shares_statistics(recipe.sync_batch_norm):
             network = nn.SyncBatchNorm.convert_sync_batchnorm(network)
         self._network = network
         self._ema = (

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 
+from balenas_core.engine.one_image import check_one_image
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.space import AnySpace, Task
@@ -12,6 +15,7 @@ from balenas_core.nn import RegularizedNetwork
 from balenas_core.random import derive_seed, seeded
 from balenas_core.scores.probing import preserved
 from balenas_timm.recipes import TrainingRecipe
+from balenas_timm.training._processes import Processes
 
 
 class TwoHeads(nn.Module):
@@ -57,6 +61,36 @@ def build_network(
             f"training.auxiliary_weight, to 0.4 as in DARTS, or space.auxiliary to false."
         )
     return network
+
+
+def check_parts(
+    network: nn.Module, task: Task, recipe: TrainingRecipe, processes: Processes
+) -> None:
+    """Check that the smallest part of a batch is one that the network can be trained on.
+
+    Args:
+        network: A new network, on the CPU.
+        task: What it was built for.
+        recipe: How it is trained.
+        processes: Those that share each batch.
+
+    Raises:
+        UsageError: It is one image, which the network reduces to a single pixel.
+    """
+    share = recipe.batch_size // processes.count
+    size = math.ceil(share / recipe.accumulate)
+    smallest = share % size or size
+    if smallest > 1 or processes.shares_statistics(recipe.sync_batch_norm):
+        return
+    least = 2 * recipe.accumulate * processes.count
+    check_one_image(
+        network,
+        task.input_shape,
+        TwoHeads(network),
+        advice=f"Set training.batch_size to a multiple of {least} (now {recipe.batch_size}, in "
+        f"{processes.count} process{'es' if processes.count > 1 else ''} and training.accumulate "
+        f"{recipe.accumulate} parts).",
+    )
 
 
 def freeze_unused(network: nn.Module, task: Task) -> None:

@@ -41,6 +41,10 @@ class Processes:
         """Whether it is the one that reads and writes."""
         return self.rank == 0
 
+    def shares_statistics(self, is_asked_for: bool) -> bool:
+        """Whether batch normalisation sees the images of all processes, as only GPUs can."""
+        return is_asked_for and self.count > 1 and self.device.type == "cuda"
+
     def sums(self, values: Tensor) -> Tensor:
         """Return the sum over all processes."""
         if self.count > 1:

@@ -20,7 +20,13 @@ from balenas_timm.recipes import TrainingJob
 from balenas_timm.training._data import batches
 from balenas_timm.training._events import Event, TrainingStarted
 from balenas_timm.training._loop import TrainingLoop
-from balenas_timm.training._network import auxiliary_head, build_network, count, freeze_unused
+from balenas_timm.training._network import (
+    auxiliary_head,
+    build_network,
+    check_parts,
+    count,
+    freeze_unused,
+)
 from balenas_timm.training._processes import Processes
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.weights import WEIGHTS, Blueprint, known_of, save_weights
@@ -65,6 +71,7 @@ class Session:
         self._batches = batches(dataset, job.training, seed=job.seed, processes=processes)
         task = Task(dataset.input_shape, dataset.num_classes)
         network = build_network(space, architecture, task, job.training, seed=job.seed)
+        check_parts(network, task, job.training, processes)
         if processes.count > 1:
             freeze_unused(network, task)
         self._auxiliary_parameters = count(auxiliary_head(network))
