@@ -63,6 +63,9 @@ def test_a_file_becomes_another_and_json_says_what_it_is(call, tmp_path):
         ),
         ((".", "-f", "timm", "--space", "nb201"), "says itself which network it is; leave --space"),
         ((".", "-f", "timm"), "holds no run"),
+        ((CELL, *SMALL, "-f", "timm", "-o", "net", "--seed", "1"), "--seed is for a run"),
+        ((".", "-f", "timm", "--seed", "1", "--inherited"), "--seed names a training of a run"),
+        ((CELL, *SMALL, "-f", "onnx", "-o", "net", "--opset", "9"), "--opset must be at least 18"),
     ],
 )
 def test_requests_that_cannot_be_carried_out_are_refused(

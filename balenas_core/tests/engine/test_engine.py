@@ -96,9 +96,7 @@ def _last_state(run):
 
 def test_batches_of_one_image_are_refused_where_it_becomes_one_pixel(registry, make, tmp_path):
     config = make(space="shrinking", training={"batch_size": 1}, output=tmp_path / "run")
-    with pytest.raises(
-        UsageError, match=r"one image at a time.*batch_size to at least 2"
-    ):
+    with pytest.raises(UsageError, match=r"one image at a time.*batch_size to at least 2"):
         _run(registry, config)
     assert not (tmp_path / "run").exists()
     few = make(space="shrinking", training={"batch_size": 2, "epochs": 1})

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import random
-import signal
-import sys
 import time
+from functools import partial
 
 import pytest
 import torch
 
 from balenas_core import Search
-from balenas_core.testing import CallCounter, run_forked
+from balenas_core.testing import killed_at_random, run_forked
 
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 
@@ -29,38 +28,17 @@ def quick(monkeypatch):
 
 @pytest.fixture
 def search(registry, make, tmp_path):
-    """Return ``search(name, counter)``, a job that starts or resumes a run.
+    """Return ``search(name)``, which starts or resumes a run.
 
     One search is made in this process, so that no child has to import what torch imports late.
     """
     Search(make(threads=1), registry=registry).run()
 
-    def job(name, counter=None):
-        def run():
-            torch.set_num_threads(1)
-            config = make(output=tmp_path / name)
-            search = Search(config, registry=registry)
-            if counter is not None:
-                sys.setprofile(counter)
-            search.run(resume="allow")
-            sys.setprofile(None)
-
-        return run
+    def job(name):
+        torch.set_num_threads(1)
+        Search(make(output=tmp_path / name), registry=registry).run(resume="allow")
 
     return job
-
-
-def _events(search, name, path, *, writes_only):
-    """Return how many events an uninterrupted search has."""
-    counter = CallCounter(writes_only=writes_only)
-    job = search(name, counter)
-
-    def counted():
-        job()
-        path.write_text(str(counter.count))
-
-    assert run_forked(counted) == 0
-    return int(path.read_text())
 
 
 @pytest.mark.slow
@@ -68,31 +46,19 @@ def _events(search, name, path, *, writes_only):
 def test_a_search_killed_at_random_points_ends_bit_identical(
     search, tmp_path, the_outcome, same, writes_only
 ):
-    total = _events(search, "whole", tmp_path / "count", writes_only=writes_only)
+    assert run_forked(lambda: search("whole")) == 0
     expected = the_outcome(tmp_path / "whole")
-    chance = random.Random(20240607)
-    kills = chains = 0
-    while kills < KILLS:
-        name = f"run{chains}"
-        chains += 1
-        while True:
-            limit = chance.randrange(1, total)
-            code = run_forked(search(name, CallCounter(limit, writes_only=writes_only)))
-            if code == 0:
-                break
-            assert code == -signal.SIGKILL
-            kills += 1
+    for name in killed_at_random(search, kills=KILLS, seed=20240607, writes_only=writes_only):
         same(the_outcome(tmp_path / name), expected)
         leftovers = [p.name for p in (tmp_path / name).rglob("*") if p.name.startswith(".")]
         assert leftovers == []
         assert not (tmp_path / name / "lock").exists()
-    assert kills >= KILLS
 
 
 @pytest.mark.slow
 def test_a_search_killed_from_outside_ends_bit_identical(search, tmp_path, the_outcome, same):
     start = time.perf_counter()
-    assert run_forked(search("whole")) == 0
+    assert run_forked(lambda: search("whole")) == 0
     total = time.perf_counter() - start
     expected = the_outcome(tmp_path / "whole")
     chance = random.Random(7)
@@ -100,7 +66,7 @@ def test_a_search_killed_from_outside_ends_bit_identical(search, tmp_path, the_o
     while kills < 10:
         name = f"run{chains}"
         chains += 1
-        while run_forked(search(name), after=chance.uniform(0, total)) != 0:
+        while run_forked(partial(search, name), after=chance.uniform(0, total)) != 0:
             kills += 1
         same(the_outcome(tmp_path / name), expected)
     assert chains >= 1

@@ -241,15 +241,20 @@ def global_average(x: Tensor) -> Tensor:
     return x.mean(dim=(2, 3))
 
 
-def drop_path(x: Tensor, probability: float) -> Tensor:
+def drop_path(x: Tensor, probability: float | Tensor) -> Tensor:
     """Set whole samples of ``x`` to zero and scale the others to keep the expectation.
 
     Draws from torch's global generator, like ``torch.nn.Dropout``.
 
     Args:
         x: `batch x ...`-dim tensor.
-        probability: Chance of each sample to be dropped, in [0, 1).
+        probability: Chance of each sample to be dropped, in [0, 1); a 0-dim tensor where it
+            changes under a compiled network, which would be compiled again for each number.
     """
     keep = 1.0 - probability
-    mask = x.new_empty((x.shape[0], *(1,) * (x.dim() - 1))).bernoulli_(keep)
+    mask = x.new_empty((x.shape[0], *(1,) * (x.dim() - 1)))
+    if isinstance(keep, Tensor):
+        mask = (torch.rand_like(mask) < keep).to(x.dtype)
+    else:
+        mask.bernoulli_(keep)
     return x * (mask / keep)

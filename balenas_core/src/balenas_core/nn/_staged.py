@@ -99,14 +99,21 @@ class RegularizedNetwork(nn.Module, ABC):
         Liu et al. 2019, "DARTS", ICLR, appendix A.2.1; Larsson et al. 2017, "FractalNet", ICLR.
     """
 
-    drop_path_prob: float
+    drop_path_prob: float | Tensor
     """Chance, for each sample, that an operation is left out in training; may be set at any time.
 
-    It is 0 in a new network.
+    It is 0 in a new network. A training of a compiled one sets a 0-dim tensor, which is not 0 at
+    the same time: ask for ``drops_paths`` instead of comparing.
     """
 
     auxiliary: nn.Module | None
     """The auxiliary head, if there is one; ``forward`` leaves it out."""
+
+    @property
+    def drops_paths(self) -> bool:
+        """Whether operations are left out now."""
+        probability = self.drop_path_prob
+        return self.training and (isinstance(probability, Tensor) or probability > 0)
 
     @abstractmethod
     def forward_with_auxiliary(self, x: Tensor) -> tuple[Tensor, Tensor | None]:

@@ -35,6 +35,9 @@ RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN, DAMAGED = STATUSES = (
 TRAINING = "training"
 """Folder in a run of what ``balenas train`` made of the choice."""
 
+SEED_MARK = "-seed"
+"""Comes before the seed in the names of runs and trainings that differ in it."""
+
 # More than a line of metrics has.
 _TAIL = 1 << 14
 # Above it a whole number is no float.
@@ -268,6 +271,13 @@ class _Reader:
         except OSError as error:
             self.problems.append(f"{folder} cannot be read: {error.strerror}.")
             return []
+
+
+def training_folders(path: Path) -> list[Path]:
+    """Return the folders of a run in which its choice was trained: once, or once for each seed."""
+    by_seed = path.glob(f"{TRAINING}{SEED_MARK}*")
+    numbered = sorted(by_seed, key=lambda folder: (len(folder.name), folder.name))
+    return [folder for folder in (path / TRAINING, *numbered) if folder.is_dir()]
 
 
 def last_metrics(path: Path) -> dict[str, Any]:

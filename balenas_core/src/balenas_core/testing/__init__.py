@@ -18,7 +18,11 @@ from balenas_core.testing._components import (
     ProxyConformance as ProxyConformance,
     SelectorConformance as SelectorConformance,
 )
-from balenas_core.testing._kills import CallCounter as CallCounter, run_forked as run_forked
+from balenas_core.testing._kills import (
+    CallCounter as CallCounter,
+    killed_at_random as killed_at_random,
+    run_forked as run_forked,
+)
 from balenas_core.testing._plugin import PluginConformance as PluginConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
 from balenas_core.testing._textbook import (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import sys
+import tempfile
 import threading
 import traceback
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import FrameType
 
 _WRITERS = (
@@ -74,3 +76,59 @@ def run_forked(job: Callable[[], object], *, after: float | None = None) -> int:
     if timer is not None:
         timer.cancel()
     return os.waitstatus_to_exitcode(status)
+
+
+def killed_at_random(
+    job: Callable[[str], object], *, kills: int, seed: int, writes_only: bool = False
+) -> Iterator[str]:
+    """Kill copies of this process at random points of a job, and yield what came to its end.
+
+    Each job is begun anew until it ends, and then the next one is, until there were so many kills.
+
+    Args:
+        job: Begins, or goes on with, what is called by a name.
+        kills: How many at least.
+        seed: Of the points.
+        writes_only: Whether to kill only where a run directory is written.
+
+    Yields:
+        The names of jobs that are done.
+    """
+    total = _events(job, writes_only=writes_only)
+    chance = random.Random(seed)
+    killed = chains = 0
+    while killed < kills:
+        name = f"run{chains}"
+        chains += 1
+        while code := run_forked(
+            _counted(job, name, CallCounter(chance.randrange(1, total), writes_only=writes_only))
+        ):
+            assert code == -signal.SIGKILL, f"{name} ended by itself, with code {code}"
+            killed += 1
+        yield name
+
+
+def _events(job: Callable[[str], object], *, writes_only: bool) -> int:
+    """Return how many events an uninterrupted job has."""
+    counter = CallCounter(writes_only=writes_only)
+    run = _counted(job, "counted", counter)
+    with tempfile.TemporaryFile() as file:
+
+        def reported() -> None:
+            run()
+            os.write(file.fileno(), str(counter.count).encode())
+
+        assert run_forked(reported) == 0, "the job fails without being killed"
+        file.seek(0)
+        return int(file.read())
+
+
+def _counted(job: Callable[[str], object], name: str, counter: CallCounter) -> Callable[[], None]:
+    def run() -> None:
+        sys.setprofile(counter)
+        try:
+            job(name)
+        finally:
+            sys.setprofile(None)
+
+    return run

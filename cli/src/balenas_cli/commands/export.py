@@ -60,6 +60,15 @@ def export(
         bool,
         typer.Option("--inherited", help="Take the weights of the run's supernet."),
     ] = False,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            "--seed",
+            metavar="N",
+            help="Of several trainings of a run, take that of this seed; by default RUN/training, "
+            "or the best of those that 'balenas train RUN --seeds' has made.",
+        ),
+    ] = None,
     with_normalization: Annotated[
         bool,
         typer.Option(
@@ -121,6 +130,7 @@ def export(
         output,
         weights=weights,
         is_inherited=inherited,
+        seed=seed,
         with_normalization=with_normalization,
         opset=opset,
         force=force,

@@ -52,6 +52,7 @@ def write(
     *,
     weights: Path | None,
     is_inherited: bool,
+    seed: int | None,
     with_normalization: bool,
     opset: int | None,
     force: bool,
@@ -65,6 +66,7 @@ def write(
         output: Where it is written; None for the default.
         weights: File of weights.
         is_inherited: Whether to take the supernet's weights.
+        seed: Seed of the run's training whose weights to take.
         with_normalization: Whether the graph normalises images.
         opset: Version of ONNX's operators.
         force: Whether to replace files.
@@ -79,6 +81,8 @@ def write(
 
     if weights is not None and is_inherited:
         raise UsageError("--weights and --inherited are two sources of weights; give one of both.")
+    if seed is not None and (weights is not None or is_inherited):
+        raise UsageError("--seed names a training of a run; leave --weights and --inherited out.")
     path = _existing(target)
     if path is not None:
         _refuse(path, **architecture)
@@ -89,9 +93,9 @@ def write(
     # What a plugin or a library prints is no result.
     with contextlib.redirect_stdout(sys.stderr):
         source = (
-            _of_text(target, weights, is_inherited=is_inherited, given=architecture)
+            _of_text(target, weights, is_inherited=is_inherited, seed=seed, given=architecture)
             if path is None
-            else _of_path(path, weights, is_inherited=is_inherited)
+            else _of_path(path, weights, is_inherited=is_inherited, seed=seed)
         )
         exported = export(
             source,
@@ -122,19 +126,25 @@ def _refuse(path: Path, **given: object) -> None:
             raise UsageError(f"{path} says itself which network it is; leave {flag} out.")
 
 
-def _of_path(path: Path, weights: Path | None, *, is_inherited: bool) -> Source:
+def _of_path(path: Path, weights: Path | None, *, is_inherited: bool, seed: int | None) -> Source:
     from balenas_timm.export import from_file, from_run
     from balenas_timm.weights import WEIGHTS
 
     file = path / WEIGHTS if path.is_dir() else path
     if not file.is_file() or holds_run(path):
-        return from_run(path, weights, is_inherited=is_inherited)
-    _refuse(path, **{"--weights": weights, "--inherited": is_inherited or None})
+        return from_run(path, weights, is_inherited=is_inherited, seed=seed)
+    flags = {"--weights": weights, "--inherited": is_inherited or None, "--seed": seed}
+    _refuse(path, **flags)
     return from_file(file)
 
 
 def _of_text(
-    text: str, weights: Path | None, *, is_inherited: bool, given: Mapping[str, Any]
+    text: str,
+    weights: Path | None,
+    *,
+    is_inherited: bool,
+    seed: int | None,
+    given: Mapping[str, Any],
 ) -> Source:
     from balenas_timm import Blueprint, full_sized
     from balenas_timm.export import from_architecture
@@ -145,6 +155,8 @@ def _of_text(
         )
     if is_inherited:
         raise UsageError("--inherited is for a run: an architecture alone has no supernet.")
+    if seed is not None:
+        raise UsageError("--seed is for a run: an architecture alone has no trainings.")
     with as_typed({"space": "--space"}):
         section = full_sized(given["--space"], options_of(given["--set"] or ()))
     blueprint = Blueprint.of(

@@ -15,7 +15,7 @@ from balenas_cli.plans.resolve import FLAG_NAMES, dataset_name
 from balenas_cli.shell.options import KEY_OF_FLAG
 from balenas_cli.shell.output import RUNS, default_output
 from balenas_core.errors import UsageError
-from balenas_core.runs.listing import read_run
+from balenas_core.runs.listing import SEED_MARK, read_run
 
 if TYPE_CHECKING:
     from balenas_core.runs.resume import Resume
@@ -104,10 +104,10 @@ def _by_seed(job: TrainingJob, seeds: str | None, seed: int | None) -> tuple[Tra
     if not all(text.isdecimal() for text in texts) or len(set(texts)) < len(texts):
         raise UsageError(f"--seeds must be different whole numbers, such as 0,1,2 (got {seeds!r}).")
     assert job.output is not None, "the caller chose one"
-    stem = job.output.name.removesuffix(f"-seed{job.seed}")
+    stem = job.output.name.removesuffix(f"{SEED_MARK}{job.seed}")
     return tuple(
         job.model_copy(
-            update={"seed": int(text), "output": job.output.with_name(f"{stem}-seed{text}")}
+            update={"seed": int(text), "output": job.output.with_name(f"{stem}{SEED_MARK}{text}")}
         )
         for text in texts
     )

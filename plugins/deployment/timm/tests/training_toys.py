@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import torch
 from torch import nn
@@ -10,6 +12,7 @@ from balenas_core import Plugin, Registry
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.nn import RegularizedNetwork, drop_path
 from balenas_core.testing import ToySpace
+from balenas_timm import read_weights
 from balenas_timm.recipes import TrainingJob
 
 
@@ -57,7 +60,7 @@ class HelpedNetwork(RegularizedNetwork):
 
     def forward(self, x):
         x = self.norm(x)
-        if self.training and self.drop_path_prob:
+        if self.drops_paths:
             x = drop_path(x, self.drop_path_prob)
         return self.network(x)
 
@@ -155,3 +158,22 @@ def job(*, space="toy", data="toy", training=QUICK, found=None, **changes):
 def dead_job(**changes):
     settings = {"epochs": 2, "batch_size": 8, "lr": 0.1, "ema": 0.9}
     return job(space="half_dead", training=settings, **changes)
+
+
+def make(folder, **changes):
+    return job(space="helped", training=EVERYTHING, output=folder, **changes)
+
+
+def _without_seconds(record):
+    return {key: value for key, value in record.items() if key != "seconds"}
+
+
+def outcome(folder):
+    """Return everything that must not depend on interruptions."""
+    metrics = (folder / "metrics.jsonl").read_text().splitlines()
+    weights = read_weights(folder / "model.safetensors")
+    return (
+        _without_seconds(json.loads((folder / "result.json").read_text())),
+        [_without_seconds(json.loads(line)) for line in metrics],
+        {name: tensor.numpy().tobytes() for name, tensor in weights.items()},
+    )

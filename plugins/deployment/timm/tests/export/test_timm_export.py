@@ -5,6 +5,7 @@ import importlib.util
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -342,6 +343,33 @@ def test_inherited_weights_have_the_accuracy_that_the_search_reports(run, tmp_pa
     assert 100 * hits.double().mean().item() == pytest.approx(run.validation_accuracy)
     exported = export(source, "onnx", tmp_path / "net.onnx")
     assert exported.max_difference < 1e-5
+
+
+def test_of_trainings_by_seed_the_best_is_taken_or_the_one_that_is_named(run, tmp_path):
+    copy = tmp_path / "found"
+    shutil.copytree(run.run, copy, ignore=shutil.ignore_patterns("training*"))
+    plain = from_run(copy).blueprint
+    networks = {}
+    for seed, accuracy in ((2, 90.0), (10, 97.5), (11, 95.0)):
+        facts = {"seed": seed, "test_accuracy": accuracy, "test_images": 359}
+        folder = copy / f"training-seed{seed}"
+        folder.mkdir()
+        (folder / "recipe.yaml").write_text(f"training: {{epochs: 3}}\nseed: {seed}\n")
+        blueprint = plain.model_copy(update={"provenance": {"training": facts}})
+        networks[seed] = save(folder / "model.safetensors", blueprint, seed=seed)
+    (copy / "training-seed12").mkdir()  # one that has only begun
+    source = from_run(copy)
+    torch.testing.assert_close(source.network.state_dict(), networks[10].state_dict())
+    assert source.weights == (
+        "trained: found/training-seed10/model.safetensors, the best of 3 seeds on the images it "
+        "was tested on"
+    )
+    named = from_run(copy, seed=2)
+    torch.testing.assert_close(named.network.state_dict(), networks[2].state_dict())
+    assert named.weights == "trained: found/training-seed2/model.safetensors"
+    assert named.blueprint.provenance["recipe"]["seed"] == 2
+    with pytest.raises(UsageError, match=r"no training of seed 5, but of: 2, 10, 11\. Make"):
+        from_run(copy, seed=5)
 
 
 def test_the_weights_of_its_training_come_first(run, tmp_path):

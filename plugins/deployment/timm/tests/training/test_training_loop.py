@@ -156,6 +156,22 @@ def test_a_loss_that_is_not_finite_changes_no_weight(batch):
         assert torch.equal(old, new)
 
 
+def test_a_compiled_network_is_not_compiled_again_when_its_drop_path_rises(batch):
+    trained = loop(HelpedSpace(), compile=True, drop_path=0.5, epochs=4, auxiliary_weight=0.4)
+    compiled = []
+
+    def backend(graph, _):
+        compiled.append(graph)
+        return graph.forward
+
+    trained._model.compile(backend=backend)
+    for epoch in range(4):
+        trained.begin_epoch(epoch)
+        assert trained.drop_path == pytest.approx(0.5 * epoch / 4)
+        trained.step(batch, epoch, 0)
+    assert len(compiled) == 1
+
+
 def _overflowing(space, **settings):
     """Return a loop in float16's way of scaling whose gradient never fits."""
     trained = loop(space, **settings)

@@ -47,19 +47,21 @@ class FixedCell(nn.Module):
         self.preprocess_older, self.preprocess_younger = preprocessing
         self.operations = nn.ModuleList(operations)
 
-    def forward(self, older: Tensor, younger: Tensor, drop_path_prob: float) -> Tensor:
+    def forward(
+        self, older: Tensor, younger: Tensor, drop_path_prob: float | Tensor | None
+    ) -> Tensor:
         """Return the concatenation of the cell's output nodes.
 
         Args:
             older: Output of the cell before the last.
             younger: Output of the last cell.
-            drop_path_prob: Chance of each sample and operation to be dropped.
+            drop_path_prob: Chance of each sample and operation to be dropped; None for none.
         """
         nodes = [self.preprocess_older(older), self.preprocess_younger(younger)]
         terms: list[Tensor] = []
         for operation, (_, source) in zip(self.operations, self.cell.pairs, strict=True):
             term = operation(nodes[source])
-            if drop_path_prob > 0 and not isinstance(operation, nn.Identity):
+            if drop_path_prob is not None and not isinstance(operation, nn.Identity):
                 term = drop_path(term, drop_path_prob)
             terms.append(term)
             if len(terms) == 2:
@@ -88,7 +90,7 @@ class DartsNetwork(StagedNetwork, RegularizedNetwork):
         auxiliary: tuple[AuxiliaryHead, int] | None = None,
     ) -> None:
         super().__init__()
-        self.drop_path_prob = 0.0
+        self.drop_path_prob: float | Tensor = 0.0
         self.stem = stem
         self.cells = nn.ModuleList(cells)
         self.classifier = classifier
@@ -125,7 +127,7 @@ class DartsNetwork(StagedNetwork, RegularizedNetwork):
         yield older
         if younger is not older:
             yield younger
-        probability = self.drop_path_prob if self.training else 0.0
+        probability = self.drop_path_prob if self.drops_paths else None
         for cell in self.cells:
             older, younger = younger, self.run_block(cell, older, younger, probability)
             yield younger

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +37,6 @@ from balenas_timm.weights import (
     read_weights,
 )
 
-_TRAINED = Path(runs.TRAINING) / WEIGHTS
 _RECIPE = ("preset", "space", "training", "seed", "precision")
 _RECALIBRATION_BATCHES = 20
 """As in the accuracy that a search reports of its choice with inherited weights."""
@@ -96,31 +95,82 @@ def from_architecture(
     return _source(network, blueprint, f"fresh, seed {seed}", warning)
 
 
-def from_run(path: Path, weights: Path | None = None, *, is_inherited: bool = False) -> Source:
+def from_run(
+    path: Path,
+    weights: Path | None = None,
+    *,
+    is_inherited: bool = False,
+    seed: int | None = None,
+) -> Source:
     """Return the network that a run has chosen.
 
     Args:
         path: Directory of the run.
-        weights: File with its weights; by default those of its training, else fresh ones.
+        weights: File with its weights; by default those of its training, or, of several with
+            seeds of their own, of the best on the test images; else fresh ones.
         is_inherited: Whether to take the weights, and the form, that it has in the supernet.
+        seed: Seed of the training whose weights to take.
 
     Raises:
-        UsageError: The run has chosen nothing yet, or has no checkpoint to inherit from.
+        UsageError: The run has chosen nothing yet, has no checkpoint to inherit from, or no
+            training of this seed.
         DataError: Its data set or the weights cannot be read.
     """
     run, result = runs.read_chosen(path)
     known = {"search": _search(run, result)}
     if is_inherited:
         return _inherited(run, result, known)
-    trained = path / _TRAINED
-    if weights is None and trained.is_file():
-        found = from_file(trained)
-        provenance = {**known, **found.blueprint.provenance, **_recipe(trained.parent)}
+    training = _training(path, seed) if weights is None else None
+    if training is not None:
+        found = from_file(training.folder / WEIGHTS)
+        provenance = {**known, **found.blueprint.provenance, **_recipe(training.folder)}
         blueprint = found.blueprint.model_copy(update={"provenance": provenance})
-        return _source(found.network, blueprint, f"trained: {path.name}/{_TRAINED.as_posix()}")
+        place = f"{path.name}/{training.folder.name}/{WEIGHTS}"
+        return _source(found.network, blueprint, f"trained: {place}{training.reason}")
     dataset = _dataset(run.config)
     blueprint = _blueprint(run.config, result, dataset, known)
     return from_architecture(blueprint, weights, seed=run.config["seed"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Training:
+    """A training of what a run chose.
+
+    Args:
+        folder: Its directory.
+        facts: What its weights say of it.
+        reason: Why it is taken and no other, in words.
+    """
+
+    folder: Path
+    facts: Mapping[str, Any]
+    reason: str = ""
+
+
+def _training(run: Path, seed: int | None) -> _Training | None:
+    """Return the training whose weights are taken; None where there is none.
+
+    Raises:
+        UsageError: There is none of this seed.
+    """
+    found = []
+    for folder in runs.training_folders(run):
+        if (folder / WEIGHTS).is_file():
+            facts = read_blueprint(folder / WEIGHTS).provenance.get("training")
+            found.append(_Training(folder, facts if isinstance(facts, dict) else {}))
+    if seed is not None:
+        for training in found:
+            if training.facts.get("seed") == seed:
+                return training
+        seeds = ", ".join(str(one.facts.get("seed", "unknown")) for one in found) or "none"
+        raise UsageError(
+            f"run {run} has no training of seed {seed}, but of: {seeds}. Make it with "
+            f"'balenas train {run} --seeds {seed}'."
+        )
+    if len(found) < 2 or found[0].folder.name == runs.TRAINING:
+        return found[0] if found else None
+    best = max(found, key=lambda one: float(one.facts.get("test_accuracy", -1)))
+    return replace(best, reason=f", the best of {len(found)} seeds on the images it was tested on")
 
 
 def _blueprint(

@@ -123,14 +123,14 @@ class TrainingLoop:
     def drop_path(self) -> float:
         """Current chance of an operation to be left out."""
         network = self._network
-        return network.drop_path_prob if isinstance(network, RegularizedNetwork) else 0.0
+        return float(network.drop_path_prob) if isinstance(network, RegularizedNetwork) else 0.0
 
     def begin_epoch(self, epoch: int) -> None:
         """Move every schedule."""
         recipe = self._recipe
         self._scheduler.step(epoch)
-        if isinstance(self._network, RegularizedNetwork):
-            self._network.drop_path_prob = recipe.drop_path * epoch / recipe.epochs
+        if isinstance(self._network, RegularizedNetwork) and recipe.drop_path:
+            self._set_drop_path(self._network, recipe.drop_path * epoch / recipe.epochs)
         if self._mix is not None and recipe.mixup_off_epoch:
             self._mix.mixup_enabled = epoch < recipe.mixup_off_epoch
 
@@ -215,6 +215,14 @@ class TrainingLoop:
         if self._recipe.compile:
             model.compile()
         return model
+
+    def _set_drop_path(self, network: RegularizedNetwork, chance: float) -> None:
+        if not self._recipe.compile:
+            network.drop_path_prob = chance
+        elif isinstance(network.drop_path_prob, Tensor):
+            network.drop_path_prob.fill_(chance)
+        else:  # for a number, the network would be compiled again in each epoch
+            network.drop_path_prob = torch.tensor(chance, device=self._device)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(
