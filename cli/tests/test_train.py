@@ -175,7 +175,7 @@ def test_without_balenas_timm_the_remedy_is_said(call, monkeypatch):
 def test_a_training_that_was_ended_goes_on_to_the_same_result(
     toy_balenas, toy_environment, tmp_path, name
 ):
-    arguments = (*ARCH, "--epochs", "40", "--batch-size", "64")
+    arguments = (*ARCH, "--epochs", "12", "--batch-size", "64")
     assert toy_balenas(*arguments, "--output", "whole", "--quiet").returncode == 0
     process = subprocess.Popen(
         [
@@ -185,7 +185,7 @@ def test_a_training_that_was_ended_goes_on_to_the_same_result(
         cwd=tmp_path, env=toy_environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True,
     )  # fmt: skip
-    next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 3/"))
+    next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 1/"))
     os.killpg(process.pid, signal.Signals[name])  # as batch systems do: the workers, too
     stdout, stderr = process.communicate(timeout=60)
     assert stdout == ""
@@ -217,13 +217,13 @@ def test_a_training_whose_worker_is_killed_says_so_and_goes_on(
 ):
     process = subprocess.Popen(
         [
-            sys.executable, "-m", "balenas_cli", *ARCH, "--epochs", "40", "--batch-size", "64",
+            sys.executable, "-m", "balenas_cli", *ARCH, "--epochs", "12", "--batch-size", "64",
             "--output", "cut", "--set", "training.workers=1",
         ],
         cwd=tmp_path, env=toy_environment, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip
-    next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 3/"))
+    next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 1/"))
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     for worker in children:
         os.kill(int(worker), signal.SIGKILL)
