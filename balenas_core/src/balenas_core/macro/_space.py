@@ -14,6 +14,7 @@ from torch import Generator, Tensor, nn
 
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.interfaces.texts import bare_text
 from balenas_core.macro._architecture import SKIP, MacroArchitecture
 from balenas_core.macro._network import MacroNetwork, MacroSupernet
 from balenas_core.nn import ClassifierHead, MixedEdge
@@ -149,7 +150,7 @@ class MacroSpace(SearchSpace[MacroArchitecture], ABC):
                 layer.
         """
         architecture = MacroArchitecture(
-            tuple(tuple(map(str.strip, stage.split("|"))) for stage in text.split("/"))
+            tuple(tuple(map(str.strip, stage.split("|"))) for stage in bare_text(text).split("/"))
         )
         self._chosen(architecture)
         return architecture

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,9 +17,12 @@ from balenas_cli.plans.resolve import FLAG_NAMES, dataset_name
 from balenas_cli.shell.options import KEY_OF_FLAG
 from balenas_cli.shell.output import RUNS, default_output
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.texts import bare_text, is_number
+from balenas_core.plugins.registry import default_registry
 from balenas_core.runs.listing import SEED_MARK, read_run
 
 if TYPE_CHECKING:
+    from balenas_core.interfaces.space import AnySpace
     from balenas_core.runs.resume import Resume
     from balenas_timm.recipes import TrainingJob
 
@@ -78,6 +83,7 @@ def plan(
         overrides=overrides,
         flag_names=FLAG_NAMES,
     )
+    job = job.model_copy(update={"architecture": _checked(job)})
     if job.output is None:
         now = datetime.now().astimezone()
         output = default_output(job.space.name, "train", job.seed, now)
@@ -87,6 +93,19 @@ def plan(
             raise UsageError(f"{place} is a training with a seed of its own; leave --seeds out.")
         return Plan((job,), "must")
     return Plan(_by_seed(job, seeds, parameters.get("seed")), resume)
+
+
+def _checked(job: TrainingJob) -> str:
+    """Return the architecture's text, after a look at whether its space reads it.
+
+    Raises:
+        ArchitectureError: It does not.
+    """
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        space: AnySpace = default_registry().find("space", job.space.name).build(job.space.options)
+        architecture = space.parse(job.architecture)
+    # A number means another architecture where another benchmark is installed.
+    return str(architecture) if is_number(bare_text(job.architecture)) else job.architecture
 
 
 def _directory(target: str) -> Path | None:

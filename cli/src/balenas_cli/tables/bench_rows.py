@@ -11,10 +11,11 @@ import numpy as np
 
 from balenas_cli.shell.typed import as_typed
 from balenas_core.config import PluginSection
-from balenas_core.errors import ArchitectureError, BalenasError, ConfigError, DataError, UsageError
+from balenas_core.errors import BalenasError, ConfigError, DataError, UsageError
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.benchmark import Benchmark
 from balenas_core.interfaces.space import AnySpace
+from balenas_core.interfaces.texts import bare_text, is_number, text_of_number
 from balenas_core.plugins.registry import default_registry
 from balenas_core.plugins.suggest import did_you_mean
 
@@ -142,19 +143,8 @@ def parse_architectures(
 
 
 def _parse(space: AnySpace, benchmark: AnyBenchmark, text: str) -> Architecture:
-    if not text.strip().isascii() or not text.strip().isdigit():
-        parsed: Architecture = space.parse(text)
-        return parsed
-    total = len(benchmark.values(benchmark.datasets[0], benchmark.metrics[0]))
-    if int(text) >= total:
-        raise ArchitectureError(f"architectures are numbered 0 to {total - 1}; got {text}.")
-    found = benchmark.text(int(text))
-    if found is None:
-        raise ArchitectureError(
-            f"{benchmark.name} keeps no text forms, so number {text} stands for none; "
-            f"give the text form."
-        )
-    parsed = space.parse(found)
+    bare = bare_text(text)
+    parsed: Architecture = space.parse(text_of_number(bare, benchmark) if is_number(bare) else text)
     return parsed
 
 

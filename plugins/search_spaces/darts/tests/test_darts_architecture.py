@@ -183,3 +183,76 @@ def test_a_published_cell_is_read_from_its_own_text_wherever_its_name_is(name, o
 def test_plugin_module_imports_no_torch():
     code = "import sys, balenas_space_darts as m; m.plugin; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"genotype = {V2}",
+        f"2030-01-02 03:04:05,678 genotype = {V2}",
+        f"genotypes.{V2}",
+        f"DARTS_V2 = {V2}  # second order",
+        f"'{V2}'",
+        repr(V2),
+        repr(f"genotype = {V2}\n"),
+        f"{V2},",
+        f"\ufeff{V2}\r\n",
+        V2.replace("2)", "np.int64(2))"),
+        V2.replace("range(2, 6)", "list(range(2, 6))"),
+        V2.replace("range(2, 6)", "np.arange(2, 6)"),
+        V2.replace("range(2, 6)", "tensor([2, 3, 4, 5])"),
+        V2.replace(", ", ",\n        "),
+        V2.replace("sep_conv_3x3", "sep_\nconv_3x3"),
+        V2.replace("'", '"'),
+        V2.replace("('sep_conv_3x3', 0), ('sep_conv_3x3', 1)", "[['sep_conv_3x3', 0], ['sep_conv_3x3', 1]]"),  # noqa: E501
+    ],
+)  # fmt: skip
+def test_genotypes_are_read_as_programs_print_them(text):
+    assert SPACE.parse(text) == PUBLISHED["DARTS_V2"]
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("DARTS", "DARTS_V2"),
+        ("PCDARTS", "PC_DARTS_CIFAR"),
+        ("PC_DARTS", "PC_DARTS_CIFAR"),
+        ("PC-DARTS", "PC_DARTS_CIFAR"),
+        ("PC_DARTS_cifar", "PC_DARTS_CIFAR"),
+        ("P-DARTS", "PDARTS"),
+        ("'drnas',", "DRNAS_CIFAR10"),
+        ("enas", "ENAS"),
+    ],
+)
+def test_names_are_read_as_papers_and_programs_spell_them(name, known):
+    assert SPACE.parse(name) == PUBLISHED[known]
+
+
+def test_enas_is_the_cell_of_the_released_code():
+    # index, operation, index, operation of each node, as cifar10_micro_final.sh has them.
+    released = {
+        "normal": "0 2 0 0  0 4 0 1  0 4 1 1  1 0 0 1  0 2 1 1",
+        "reduce": "1 0 1 0  0 3 0 2  1 1 3 1  1 0 0 4  0 3 1 1",
+    }
+    names = ("sep_conv_3x3", "sep_conv_5x5", "avg_pool_3x3", "max_pool_3x3", "skip_connect")
+    for kind, cell in PUBLISHED["ENAS"].by_kind():
+        numbers = list(map(int, released[kind].split()))
+        pairs = [(names[op], source) for source, op in zip(*[iter(numbers)] * 2, strict=True)]
+        assert list(cell.pairs) == pairs
+        used = {source for _, source in pairs}
+        assert cell.concat == tuple(node for node in range(2, 7) if node not in used)
+
+
+@pytest.mark.parametrize(
+    "inside",
+    ["(" * 9000, "-" * 9000 + "1)", "a." * 4500 + "a)", "list(" * 1500, "1+" * 4500 + "1)",
+     "'" * 9000, "\x00)", "'\ud800')", "[('a', 9" + "9" * 5000 + ")])"],
+)  # fmt: skip
+def test_hostile_text_is_refused_without_being_evaluated(inside):
+    with pytest.raises(ArchitectureError):
+        SPACE.parse(f"Genotype(normal={inside}")
+
+
+def test_one_genotype_is_read_at_a_time():
+    with pytest.raises(ArchitectureError, match="holds 2 genotypes; give one"):
+        SPACE.parse(f"A = {V2}\nB = {V2}")

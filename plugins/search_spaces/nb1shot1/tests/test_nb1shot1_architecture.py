@@ -1,5 +1,7 @@
+import json
 import re
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings, strategies as st
@@ -165,3 +167,51 @@ def test_cell_graph_carries_the_operation_of_the_entered_node():
         ("2", CONV1),
     ]
     assert cell.outputs == ("output",)
+
+
+def _model_spec(architecture):
+    cell = to_nb101(architecture)
+    return [list(row) for row in cell.matrix], ["input", *cell.operations, "output"]
+
+
+@pytest.mark.parametrize("name", ["s1", "s2", "s3"])
+@given(seed=st.integers(0, 2**31))
+def test_cells_of_nas_bench_101_are_read(name, seed):
+    space = NB1Shot1Space(NB1Shot1Options(space=name))
+    architecture = space.random(torch.Generator().manual_seed(seed))
+    matrix, operations = _model_spec(architecture)
+    plain = json.dumps({"module_adjacency": matrix, "module_operations": operations})
+    for text in (
+        f"ModelSpec(matrix={matrix}, ops={operations})",
+        plain,
+        f"adjacency_matrix={np.array(matrix)}\nnode_list={operations}",
+        f"matrix={np.array(matrix, float)!r}, ops={operations}",
+    ):
+        assert space.parse(text) == architecture
+
+
+@pytest.mark.parametrize(
+    "text", [TEXT.replace("|", " | "), TEXT.replace(",", ", "), f"'{TEXT}',", f"\ufeff{TEXT}\n"]
+)
+def test_blanks_and_quotes_make_no_difference(text):
+    assert str(S1.parse(text)) == TEXT
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[[0, 1], [0, 0]]", "the text has no matrix"),
+        ("matrix=[[0, 1], [0, 0]]", "the text has no ops"),
+        ("matrix=[[0]], ops=['input', 'output']", "expected a matrix of 2 rows and columns"),
+        ("matrix=[[0, 2], [0, 0]], ops=['input', 'output']", "got 2 in row 0, column 1"),
+        ("matrix=[[0, 1], [1, 0]], ops=['input', 'output']", "got 1 in row 1, column 0"),
+        ("matrix=[[0, 1], [0, 0]], ops=['input', 'out']", "end with 'output'; got ['input'] and"),
+        ("matrix=[[0, 1], [0, 0]], ops=['input', 'output']", "has 4 nodes between input and"),
+        ("matrix=[[0 0 0 0]], ops=[1]", "names of operations"),
+        ("matrix=[" * 5000, "is too long"),
+        ("matrix=[" + "[" * 4000 + "]" * 4000 + "], ops=[]", "cannot read the cell"),
+    ],
+)
+def test_malformed_cells_of_nas_bench_101_are_refused(text, message):
+    with pytest.raises(ArchitectureError, match=re.escape(message)):
+        S1.parse(text)

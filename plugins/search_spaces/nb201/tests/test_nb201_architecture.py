@@ -81,3 +81,31 @@ def test_malformed_text_is_refused_with_its_place(text, message):
 def test_wrong_number_of_operations_is_refused():
     with pytest.raises(ArchitectureError, match=r"has 6 operations.*got 2"):
         NB201Architecture(("none", "none"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        BEST.replace("|", " | "),
+        BEST.replace("+", "+\n  "),
+        f"'{BEST}'",
+        f'"{BEST}",',
+        f"\ufeff{BEST}",
+        f"genotype : {BEST}",
+        f"Structure(4 nodes with {BEST})",
+    ],
+)
+def test_cells_are_read_as_programs_print_them(text):
+    assert str(parse(text)) == BEST
+
+
+def test_a_number_is_read_by_the_installed_benchmark(monkeypatch):
+    space = NB201Space(NB201Options())
+    benchmark = space.benchmark()
+    if benchmark is not None:
+        assert space.parse(" 7 ") == parse(benchmark.text(7))
+        with pytest.raises(ArchitectureError, match=r"numbered 0 to 15624; got 111111111111\.\.\."):
+            space.parse("1" * 5000)
+    monkeypatch.setattr(NB201Space, "benchmark", lambda self: None)
+    with pytest.raises(ArchitectureError, match="7 is a number in a benchmark, and none of this"):
+        space.parse("7")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from balenas_core.errors import ArchitectureError
+from balenas_core.interfaces.texts import bare_text
+from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell, Pair
 
 _CODE: Final = {
@@ -58,13 +62,51 @@ PUBLISHED: Final[Mapping[str, DartsArchitecture]] = MappingProxyType(
             _cell("a0 m1  30 52  30 a3  31 s1  s0 a1", (4, 5, 6)),
             _cell("a0 31  m0 72  70 a1  m0 m1  c0 35", (3, 4, 6)),
         ),
+        "ENAS": DartsArchitecture(
+            _cell("a0 30  s0 50  s0 51  31 50  a0 51", (2, 3, 4, 5, 6)),
+            _cell("31 31  m0 a0  51 53  31 s0  m0 51", (2, 4, 5, 6)),
+        ),
     }
 )
-"""Name -> architecture. NASNET and AMOEBANET have more nodes and operations than the space:
-networks can be built of them, but no supernet holds them.
+"""Name -> architecture. NASNET, AMOEBANET and ENAS have more nodes or operations than the space:
+networks can be built of them, but no supernet holds them. ENAS is the cell that the authors'
+released code trains (``scripts/cifar10_micro_final.sh``); the copies of their paper's figure
+that go around are another cell, and differ among themselves.
 
 References:
     Liu et al. 2019, "DARTS", ICLR (V1 first, V2 second order; also for the NASNet-A and
     AmoebaNet-A cells in this form). Chen et al. 2019, "P-DARTS", ICCV. Xu et al. 2020,
-    "PC-DARTS", ICLR. Chen et al. 2021, "DrNAS", ICLR.
+    "PC-DARTS", ICLR. Chen et al. 2021, "DrNAS", ICLR. Pham et al. 2018, "ENAS", ICML.
 """
+
+_OTHER_NAMES: Final = {
+    "DARTS": "DARTS_V2",  # as the DARTS code itself has it
+    "PCDARTS": "PC_DARTS_CIFAR",
+    "PCDARTSCIFAR10": "PC_DARTS_CIFAR",
+    "DRNAS": "DRNAS_CIFAR10",
+    "DRNASCIFAR": "DRNAS_CIFAR10",
+}
+
+
+def named(text: str) -> str | None:
+    """Return the name that a text is, without anything but letters and digits; None if none."""
+    bare = bare_text(text)
+    return re.sub(r"[\W_]", "", bare).upper() if re.fullmatch(r"[A-Za-z][\w\- ]*", bare) else None
+
+
+def published(text: str) -> DartsArchitecture:
+    """Return the architecture of a name; case, blanks, ``-`` and ``_`` make no difference.
+
+    Raises:
+        ArchitectureError: None is called like this.
+    """
+    name = named(text)
+    for known, architecture in PUBLISHED.items():
+        if _OTHER_NAMES.get(name or "", name) in (known, known.replace("_", "")):
+            return architecture
+    bare = bare_text(text)
+    shown = bare if len(bare) <= 60 else f"{bare[:57]}..."
+    raise ArchitectureError(
+        f"no published architecture {shown!r}.{did_you_mean(bare.upper(), PUBLISHED)} "
+        f"Known: {', '.join(PUBLISHED)}; or write a Genotype(normal=[...], ...)."
+    )

@@ -12,7 +12,6 @@ from torch import Generator, Tensor
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.nn import CellEdge, input_one_hot
-from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_darts import _text
 from balenas_space_darts._architecture import DartsArchitecture, DartsCell, Pair
 from balenas_space_darts._choices import (
@@ -25,7 +24,7 @@ from balenas_space_darts._choices import (
 from balenas_space_darts._membership import check_is_in_space, outside
 from balenas_space_darts._network import DartsNetwork, fresh_network
 from balenas_space_darts._options import DartsOptions
-from balenas_space_darts._published import PUBLISHED
+from balenas_space_darts._published import named, published
 from balenas_space_darts._supernet import DartsSupernet
 
 CONCAT = tuple(range(2, 2 + NODES))
@@ -169,22 +168,15 @@ class DartsSpace(SearchSpace[DartsArchitecture]):
         return DartsCell(tuple(pairs), CONCAT)
 
     def parse(self, text: str) -> DartsArchitecture:
-        """Read a ``Genotype(...)``, or the name of a published architecture.
+        """Read a ``Genotype(...)`` as programs print it, or the name of a published architecture.
 
         Raises:
             ArchitectureError: The text is neither, or not an architecture of this space.
                 Published ones are taken even if they are outside the space, by name or by text:
                 they can be built and trained.
         """
-        name = text.strip()
-        if name.isidentifier():
-            published = {key.lower(): value for key, value in PUBLISHED.items()}
-            if name.lower() in published:
-                return published[name.lower()]
-            raise ArchitectureError(
-                f"no published architecture {name!r}.{did_you_mean(name.upper(), PUBLISHED)} "
-                f"Known: {', '.join(PUBLISHED)}; or write a Genotype(normal=[...], ...)."
-            )
+        if named(text) is not None:
+            return published(text)
         architecture = _text.parse(text)
         # What could be built by its name is stored as text, and read back from it.
         if architecture not in PUBLISHED.values():

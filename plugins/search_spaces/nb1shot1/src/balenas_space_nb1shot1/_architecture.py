@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.architecture import Architecture, Cell, Edge
+from balenas_core.interfaces.texts import bare_text
 from balenas_core.plugins.suggest import did_you_mean
 from balenas_space_nb1shot1._topology import NB101_OPERATIONS, OPERATIONS, Topology
 
@@ -107,12 +108,12 @@ def outside(architecture: NB1Shot1Architecture, topology: Topology) -> str:
 
 
 def parse(text: str, topology: Topology) -> NB1Shot1Architecture:
-    """Read the text form.
+    """Read the text form; blanks, line breaks and quotes around it are left out.
 
     Raises:
         ArchitectureError: It has another form, or is not in the space.
     """
-    stripped = text.strip()
+    stripped = "".join(bare_text(text).split())
     names: list[str] = []
     parents: list[tuple[int, ...]] = []
     position = 0

@@ -13,11 +13,13 @@ from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.benchmark import Benchmark
 from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.interfaces.texts import bare_text, is_number, text_of_number
 from balenas_space_nb1shot1 import _architecture
 from balenas_space_nb1shot1._architecture import NB1Shot1Architecture, outside
 from balenas_space_nb1shot1._benchmark import NB1Shot1Benchmark
 from balenas_space_nb1shot1._imported import find_imported
 from balenas_space_nb1shot1._nb101 import to_nb101
+from balenas_space_nb1shot1._nb101_text import is_nb101_text, parse_nb101
 from balenas_space_nb1shot1._network import NB101Network
 from balenas_space_nb1shot1._official import read_official
 from balenas_space_nb1shot1._options import NB1Shot1Options
@@ -146,12 +148,24 @@ class NB1Shot1Space(SearchSpace[NB1Shot1Architecture]):
         return NB1Shot1Architecture(tuple(OPERATIONS[k] for k in chosen), tuple(parents.values()))
 
     def parse(self, text: str) -> NB1Shot1Architecture:
-        """Read the text form.
+        """Read the text form, a cell of NAS-Bench-101, or a number in the installed benchmark.
+
+        A cell of NAS-Bench-101 is ``ModelSpec(matrix=[[...], ...], ops=['input', ..., 'output'])``
+        with every node of the space, or a dict with ``module_adjacency`` and
+        ``module_operations``.
 
         Raises:
             ArchitectureError: The text is not an architecture; the message names the place.
+            DataError: It is a number, and the benchmark's file is damaged.
         """
-        return _architecture.parse(text, self.topology)
+        bare = bare_text(text)
+        if is_number(bare):
+            bare = text_of_number(bare, self.benchmark())
+        if is_nb101_text(bare):
+            architecture = parse_nb101(bare, self.topology)
+            self._check(architecture)
+            return architecture
+        return _architecture.parse(bare, self.topology)
 
     def canonical(self, architecture: NB1Shot1Architecture) -> NB1Shot1Architecture:
         """Return the representative of all architectures with the same pruned cell."""

@@ -11,6 +11,7 @@ from typing import Final
 
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.architecture import Architecture, Cell, Edge
+from balenas_core.interfaces.texts import bare_text
 from balenas_core.nn import CellEdge, dag_edges
 from balenas_core.plugins.suggest import did_you_mean
 
@@ -86,10 +87,12 @@ def all_architectures() -> Iterator[NB201Architecture]:
 def parse(text: str) -> NB201Architecture:
     """Read the text form of the benchmark, such as ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``.
 
+    Blanks, line breaks, quotes and what a program prints before it are left out.
+
     Raises:
         ArchitectureError: The text has another form; the message names the place.
     """
-    stripped = text.strip()
+    stripped = _cell_text(text)
     position = 0
     operations = []
     for edge in EDGES:
@@ -110,6 +113,12 @@ def parse(text: str) -> NB201Architecture:
             f"{_shown(stripped)}; a cell has {len(EDGES)} operations, such as {_EXAMPLE}"
         )
     return NB201Architecture(tuple(operations))
+
+
+def _cell_text(text: str) -> str:
+    """Return the cell in a text such as ``Structure(4 nodes with |op~0|+|op~0|op~1|+...)``."""
+    found = re.search(r"\|[^()]*\|", text)
+    return "".join((found[0] if found else bare_text(text)).split())
 
 
 def _expect(text: str, part: str, position: int) -> int:

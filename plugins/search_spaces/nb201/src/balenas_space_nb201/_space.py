@@ -11,6 +11,7 @@ from torch import Generator, Tensor, nn
 from balenas_core.benchmarks import Table
 from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
+from balenas_core.interfaces.texts import bare_text, is_number, text_of_number
 from balenas_core.nn import BatchNormMode, input_decisions, input_one_hot
 from balenas_space_nb201 import _architecture
 from balenas_space_nb201._architecture import EDGES, OPERATIONS, NB201Architecture
@@ -118,12 +119,16 @@ class NB201Space(SearchSpace[NB201Architecture]):
         return NB201Architecture(tuple(OPERATIONS[k] for k in table.argmax(dim=1).tolist()))
 
     def parse(self, text: str) -> NB201Architecture:
-        """Read the text form of the benchmark.
+        """Read the text form of the benchmark, or a number in the one that is installed.
 
         Raises:
             ArchitectureError: The text is not an architecture; the message names the place.
+            DataError: It is a number, and the benchmark's file is damaged.
         """
-        return _architecture.parse(text)
+        bare = bare_text(text)
+        return _architecture.parse(
+            text_of_number(bare, self.benchmark()) if is_number(bare) else text
+        )
 
     def canonical(self, architecture: NB201Architecture) -> NB201Architecture:
         """Return the representative of its class, one of 6,466."""
