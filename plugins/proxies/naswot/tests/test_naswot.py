@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from torch import nn
 
 from balenas_core.interfaces.proxy import Batch
+from balenas_core.nn import BatchNormMode, ReluConvNorm
 from balenas_core.plugins.plugin import Plugin
 from balenas_proxy_naswot import Naswot, NaswotOptions, naswot, plugin
 from balenas_proxy_naswot._naswot import code_kernel, log_determinant
@@ -109,6 +110,15 @@ def test_by_name_counts_a_block_that_is_called_relu_and_holds_one_twice():
     batch = _relu_only([[1.0, 2.0, -1.0], [1.0, -2.0, 0.0]])
     assert naswot(ReLUConvBN(), batch) == pytest.approx(math.log(5), rel=1e-15)
     assert naswot(ReLUConvBN(), batch, layers="name") == pytest.approx(math.log(20), rel=1e-15)
+
+
+def test_by_name_counts_the_blocks_of_cells_twice_too():
+    batch = _relu_only([[1.0, 2.0, -1.0], [1.0, -2.0, 0.0]])
+    images = batch.images[:, :, None, None]
+    block = ReluConvNorm((3, 2), 1, norm=BatchNormMode())
+    assert naswot(block, Batch(images, batch.labels)) == pytest.approx(math.log(5), rel=1e-15)
+    score = naswot(block, Batch(images, batch.labels), layers="name")
+    assert score == pytest.approx(math.log(20), rel=1e-15)
 
 
 @pytest.mark.parametrize("count", [2, 7, 64])

@@ -21,7 +21,7 @@ class NaswotOptions(PluginOptions):
     layers: Literal["relu", "name"] = Field(
         "relu",
         description="nn.ReLU modules, or, as in the authors' code, every module whose type "
-        "name contains 'ReLU' (which counts a ReLUConvBN block twice)",
+        "name contains 'ReLU', a ReluConvNorm being one (which counts such a block twice)",
     )
 
 

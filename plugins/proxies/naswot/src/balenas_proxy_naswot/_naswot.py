@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.utils.weak import WeakIdKeyDictionary
 
 from balenas_core.interfaces.proxy import Batch
+from balenas_core.nn import ReluConvNorm
 from balenas_core.scores.network_batch import BatchPass, BatchPassProxy
 from balenas_core.scores.network_pass import NetworkPass, score_pass
 from balenas_proxy_naswot import NaswotOptions
@@ -70,8 +71,9 @@ def naswot(network: nn.Module, batch: Batch, *, layers: Literal["relu", "name"] 
         network: The network, untouched afterwards.
         batch: `batch x channels x height x width`-dim images; the labels are not used.
         layers: ``"relu"`` takes every ``nn.ReLU`` module, as often as it is called;
-            ``"name"`` takes every module whose type name contains ``ReLU``, so that a
-            ``ReLUConvBN`` block counts twice. Values differ, ranks hardly.
+            ``"name"`` takes every module whose type name contains ``ReLU``, and every
+            ``ReluConvNorm``, which the authors' code calls ``ReLUConvBN``: such a block counts
+            twice. Values differ, ranks hardly.
 
     References:
         Mellor, Turner, Storkey, Crowley, 2021, Neural architecture search without training.
@@ -118,7 +120,10 @@ def _attach_batch(run: BatchPass, layers: str) -> Callable[[], list[float]]:
 
 def _relus(network: nn.Module, layers: str) -> Iterator[nn.Module]:
     for module in network.modules():
-        by_name = layers == "name" and "ReLU" in type(module).__name__
+        # A ReluConvNorm is what the authors' code calls ReLUConvBN.
+        by_name = layers == "name" and (
+            "ReLU" in type(module).__name__ or isinstance(module, ReluConvNorm)
+        )
         if isinstance(module, nn.ReLU) or by_name:
             yield module
 
