@@ -69,8 +69,21 @@ def test_debug_zero_is_off(run):
     assert "Traceback" not in run("raise ConfigError('wrong')", BALENAS_DEBUG="0").stderr
 
 
-def test_lack_of_memory_is_no_bug(run):
-    done = run("raise MemoryError")
+LACKS_OF_MEMORY = {
+    "python": "raise MemoryError",
+    "cpu": "import torch; torch.empty(2**58)",
+    "cpu, overflow": "import torch; torch.empty(2**40, 2**40)",
+    "cuda": "import torch; raise torch.OutOfMemoryError('CUDA out of memory. Tried to allocate')",
+    "cuda, late": "raise RuntimeError('CUDA error: out of memory')",
+    "cudnn": "raise RuntimeError('cuDNN error: CUDNN_STATUS_ALLOC_FAILED')",
+    "mps": "raise RuntimeError('MPS backend out of memory (MPS allocated: 9 GB')",
+    "system": "import errno; raise OSError(errno.ENOMEM, 'Cannot allocate memory')",
+}
+
+
+@pytest.mark.parametrize("where", LACKS_OF_MEMORY)
+def test_lack_of_memory_is_no_bug(run, where):
+    done = run(LACKS_OF_MEMORY[where])
     assert done.returncode == 1
     assert done.stderr == (
         "error: out of memory; lower --batch-size, or the space's channels or cells.\n"

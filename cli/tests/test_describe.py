@@ -88,6 +88,15 @@ def test_an_image_on_stdout_is_the_only_thing_there(call):
             (MIXED, "-s", "nb201", "--set", "chanels=8"),
             "space.chanels: unknown key. Did you mean 'channels'?",
         ),
+        (
+            (MIXED, "-s", "nb201", "--set", "channels=999999999999999999999"),
+            "space.channels: must be at most 65536 (got 999999999999999999999)",
+        ),
+        (
+            (MIXED, "-s", "nb201", "--set", "channels=65536"),
+            " TiB), and there are ",
+        ),
+        ((MIXED, "-s", "nb201", "--classes", "9" * 21), "--classes"),
         ((MIXED, "-s", "nb201", "--set", "channels=x"), "space.channels: must be a whole number"),
         ((MIXED, "-s", "nb201", "--set", "channels"), "--set channels: expected KEY=VALUE"),
         ((MIXED, "-s", "nb201", "--set", "name=darts"), "--set name=darts: expected KEY=VALUE"),

@@ -6,6 +6,7 @@ valid request failed.
 
 from __future__ import annotations
 
+import errno
 from typing import ClassVar
 
 
@@ -81,6 +82,37 @@ class DivergenceError(BalenasError):
 
 class SelectionError(BalenasError):
     """No candidate can be chosen; the message says why."""
+
+
+class TooLargeError(UsageError):
+    """A network needs more memory than the machine has."""
+
+
+LESS_MEMORY = "lower --batch-size, or the space's channels or cells"
+"""What to do where memory does not suffice."""
+
+_NO_MEMORY = (
+    "can't allocate memory",  # of torch on the CPU, a plain RuntimeError
+    "not enough memory",  # the same on Windows
+    "out of memory",
+    "alloc_failed",  # of cuBLAS and cuDNN
+    "storage size calculation overflowed",
+)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out: on the CPU, on a GPU, or Python's own.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("DefaultCPUAllocator: can't allocate memory"))
+        True
+    """
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and any(words in text for words in _NO_MEMORY)
 
 
 class SearchInterrupted(KeyboardInterrupt):

@@ -23,7 +23,10 @@ class ImageOptions(PluginOptions):
         default=True, description="Change training images at random; false for none at all."
     )
     cutout: int = Field(
-        default=0, ge=0, description="Side in pixels of the square that cutout masks; 0 for none."
+        default=0,
+        ge=0,
+        le=65_536,
+        description="Side in pixels of the square that cutout masks; 0 for none.",
     )
     mean: tuple[_Finite, ...] | None = Field(
         default=None, description="Mean per channel of pixels in 0..1, to subtract."
@@ -39,6 +42,7 @@ class ArrayOptions(ImageOptions):
     padding: int | None = Field(
         default=None,
         ge=0,
+        le=4096,
         description="Zero pixels added at each side before a random crop to the original size; "
         "by default an eighth of the shorter side.",
     )
@@ -96,7 +100,9 @@ class ImageFolderOptions(ImageOptions):
         description="Folder with one subfolder per class, or with train/ and test/ (or val/, "
         "validation/, valid/) that have one subfolder per class each."
     )
-    size: int = Field(default=64, ge=4, description="Height and width in pixels of the images.")
+    size: int = Field(
+        default=64, ge=4, le=16_384, description="Height and width in pixels of the images."
+    )
     flip: bool = Field(default=True, description="Mirror every second training image.")
     min_crop: float = Field(
         default=0.08, gt=0, le=1, description="Smallest part of an image's area that a crop keeps."

@@ -28,6 +28,7 @@ from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.runs.checkpoints import Checkpoint, loading
 from balenas_core.runs.directory import RunDirectory, holds_run
 from balenas_core.runs.epoch_log import records
+from balenas_core.scores.room import check_room
 
 _log = logging.getLogger(__name__)
 
@@ -61,6 +62,12 @@ class Learning:
         self._batches = batches = SearchBatches.of(components.dataset, config)
         self._measuring = Measuring(batches, precision, self._stop_if_asked)
         optimizer = components.make_optimizer(batches.validation_images)
+        check_room(
+            components.space,
+            components.task,
+            images=_step_images(config),
+            device=precision.device,
+        )
         with seeded(derive_seed(config.seed, "supernet")):
             supernet = components.space.supernet(components.task)
         self._supernet = supernet.to(precision.device, precision.storage)
@@ -352,3 +359,8 @@ def _limited(components: Components, limits: Mapping[str, int]) -> ArchitectureD
     if not limits:
         return distribution
     return LimitedDistribution(distribution, components.space, limits)
+
+
+def _step_images(config: SearchConfig) -> int:
+    """Return of how many images a step keeps everything; of none where cells are recomputed."""
+    return 0 if config.training.checkpoint_cells else config.training.batch_size

@@ -70,7 +70,8 @@ def autocast(x: Tensor, *others: Tensor) -> tuple[Tensor, ...]:
     A backward pass runs outside of it, so that what it computes again needs them like that.
     """
     kind = x.device.type
-    if not torch.is_autocast_enabled(kind):
+    # Nothing is computed on meta, and torch refuses to be asked.
+    if kind == "meta" or not torch.is_autocast_enabled(kind):
         return x, *others
     dtype = torch.get_autocast_dtype(kind)
     return tuple(tensor.to(dtype) for tensor in (x, *others))

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Self
+from typing import Annotated, Any, ClassVar, Final, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+MOST_CHANNELS: Final = 65_536
+"""Bound on options that are channels; no published network comes near."""
+
+MOST_CELLS: Final = 1_000
+"""Bound on options that are numbers of cells or layers."""
+
+_BEYOND: Final = 2**63
+"""The first integer that neither torch nor numpy can hold."""
+
+
+class Conflict(NamedTuple):
+    """An option that does not go with those of another plugin."""
+
+    kind: str
+    option: str
+    message: str
+    """What it must be, what it is, and what to change."""
 
 
 class PluginOptions(BaseModel):
@@ -19,6 +37,24 @@ class PluginOptions(BaseModel):
     model_config = ConfigDict(
         extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False
     )
+
+    def conflicts(self, partners: Mapping[str, PluginOptions]) -> Iterator[Conflict]:
+        """Yield what in the options of its partners these options do not go with; nothing here.
+
+        Args:
+            partners: Kind of a plugin of the same configuration, this one's own too, -> its
+                options.
+        """
+        del partners
+        yield from ()
+
+    @model_validator(mode="after")
+    def _integers_are_representable(self) -> Self:
+        for name, value in self:
+            for number in value if isinstance(value, tuple) else (value,):
+                if isinstance(number, int) and not -_BEYOND < number < _BEYOND:
+                    raise ValueError(f"{name} must be below 2^63 (got a number beyond)")
+        return self
 
     full_size: ClassVar[Mapping[str, Any]] = MappingProxyType({})
     """Of a search space: the options with which its paper trains what was found.
@@ -37,10 +73,13 @@ EverySteps = Annotated[
 class MixedCellOptions(PluginOptions):
     """Channels of a space whose supernet mixes operations on the edges of cells."""
 
-    channels: int = Field(default=8, ge=1, description="Channels of the first cells.")
+    channels: int = Field(
+        default=8, ge=1, le=MOST_CHANNELS, description="Channels of the first cells."
+    )
     partial_channels: int = Field(
         default=1,
         ge=1,
+        le=MOST_CHANNELS,
         description="The supernet's operations see one in this many channels (PC-DARTS: 4); "
         "divides the channels.",
     )

@@ -12,7 +12,7 @@ from typing import Literal
 import torch
 from torch import nn
 
-from balenas_core.errors import UsageError
+from balenas_core.errors import UsageError, is_out_of_memory
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.interfaces.space import AnySpace, Supernet, Task
@@ -154,6 +154,8 @@ class ScoringJob:
             with seeded(self.seed):
                 rows = score_batch(networks, self.batch, shared)
         except Exception as error:  # a proxy or a network of a plugin may raise anything
+            if is_out_of_memory(error):
+                raise
             reason = f"{type(error).__name__}: {error}"
             if reason not in said:
                 said.add(reason)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from balenas_core.errors import is_out_of_memory
 from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.random import seeded
 from balenas_core.scores.network_pass import PassProxy, score_many
@@ -51,6 +52,9 @@ def score_network(
         try:
             found |= _scores(network, batch, proxies, names, seed)
         except Exception as error:  # one proxy must not end a search of hours
+            # How much memory there is says nothing of the network.
+            if is_out_of_memory(error):
+                raise
             if len(names) > 1:
                 groups += [[name] for name in names]
             else:

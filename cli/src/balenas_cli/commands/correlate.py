@@ -59,11 +59,16 @@ def correlate(
     bootstrap: Annotated[
         int,
         typer.Option(
-            "--bootstrap", metavar="N", min=0, help="Resamples for the 95 % intervals; 0 for none."
+            "--bootstrap",
+            metavar="N",
+            min=0,
+            max=10_000_000,
+            help="Resamples for the 95 % intervals; 0 for none.",
         ),
     ] = 1000,
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed of the resamples.")
+        int,
+        typer.Option("--seed", metavar="N", min=0, max=2**63 - 1, help="Seed of the resamples."),
     ] = 0,
     plot: Annotated[
         Path | None,

@@ -35,7 +35,9 @@ def describe(
     input_shape: Annotated[
         str, typer.Option("--input", metavar="CxHxW", help="Shape of an image.")
     ] = "3x32x32",
-    classes: Annotated[int, typer.Option("--classes", metavar="N", min=1, help="Classes.")] = 10,
+    classes: Annotated[
+        int, typer.Option("--classes", metavar="N", min=1, max=2_000_000, help="Classes.")
+    ] = 10,
     svg: Annotated[
         Path | None,
         typer.Option("--svg", metavar="FILE", help="Draw the cells there; - for stdout."),

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _WHAT = "Architectures"
+_MOST = 2_000_000  # of architectures, images, classes, ...: more fit into no memory
 _HOW = "Networks and images"
 _WORK = "Work"
 
@@ -51,6 +52,7 @@ def score(
             "--random",
             metavar="N",
             min=1,
+            max=_MOST,
             help="N different architectures drawn by --seed.",
             rich_help_panel=_WHAT,
         ),
@@ -90,7 +92,10 @@ def score(
         ),
     ] = "default",
     seed: Annotated[
-        int, typer.Option("--seed", metavar="N", min=0, help="Seed.", rich_help_panel=_HOW)
+        int,
+        typer.Option(
+            "--seed", metavar="N", min=0, max=2**63 - 1, help="Seed.", rich_help_panel=_HOW
+        ),
     ] = 0,
     data: Annotated[
         str | None,
@@ -116,7 +121,12 @@ def score(
     batch_size: Annotated[
         int,
         typer.Option(
-            "--batch-size", metavar="N", min=1, help="Images in the batch.", rich_help_panel=_HOW
+            "--batch-size",
+            metavar="N",
+            min=1,
+            max=_MOST,
+            help="Images in the batch.",
+            rich_help_panel=_HOW,
         ),
     ] = 64,
     shrink: Annotated[
@@ -125,6 +135,7 @@ def score(
             "--shrink",
             metavar="N",
             min=1,
+            max=_MOST,
             help="Average blocks of NxN pixels: smaller images, faster scores.",
             rich_help_panel=_HOW,
         ),
@@ -135,6 +146,7 @@ def score(
             "--batches",
             metavar="N",
             min=1,
+            max=_MOST,
             help="Batches of images by formula put together, such as zico's two; 1 by default.",
             rich_help_panel=_HOW,
         ),
@@ -154,6 +166,7 @@ def score(
             "--classes",
             metavar="N",
             min=1,
+            max=_MOST,
             help="Classes of images by formula; 10 by default.",
             rich_help_panel=_HOW,
         ),
@@ -193,6 +206,7 @@ def score(
             "--together",
             metavar="N",
             min=1,
+            max=_MOST,
             help="Networks run as one program, with --init supernet, where the space can.",
             rich_help_panel=_WORK,
         ),
@@ -200,7 +214,13 @@ def score(
     jobs: Annotated[
         int,
         typer.Option(
-            "--jobs", "-j", metavar="N", min=1, help="Scored at once.", rich_help_panel=_WORK
+            "--jobs",
+            "-j",
+            metavar="N",
+            min=1,
+            max=_MOST,
+            help="Scored at once.",
+            rich_help_panel=_WORK,
         ),
     ] = 1,
     backend: Annotated[

@@ -13,13 +13,14 @@ from typing import Any
 
 from balenas_cli.shell.typed import as_typed
 from balenas_core.config import DocumentError, PluginSection, parse_yaml
-from balenas_core.errors import OutputError, UsageError
+from balenas_core.errors import OutputError, UsageError, is_out_of_memory
 from balenas_core.files import write_atomically
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import seeded
 from balenas_core.scores.description import NetworkDescription, describe_network
+from balenas_core.scores.room import check_room
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,11 +57,14 @@ def build(text: str, space: str, settings: Sequence[str], *, shape: str, classes
     with contextlib.redirect_stdout(sys.stderr):
         built: AnySpace = default_registry().find("space", section.name).build(section.options)
         architecture = built.parse(text)
+        check_room(built, task, architecture=architecture)
         with seeded(0):
             network = built.network(architecture, task)
         try:
             described = describe_network(network, task.input_shape)
         except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
             reason = str(error).splitlines()[0]
             raise UsageError(
                 f"the network cannot take images of {shape}: {reason}; try another --input."

@@ -29,6 +29,7 @@ from balenas_core.plugins.suggest import did_you_mean
 from balenas_core.random import derive_seed, generator
 from balenas_core.scores import Init, ScoringJob
 from balenas_core.scores.formula import formula_batch
+from balenas_core.scores.room import check_room
 
 FORMULA = "formula"
 
@@ -77,6 +78,7 @@ def plan(
 
     Raises:
         UsageError: Something is missing or cannot be read; the message says what to type.
+        TooLargeError: Networks of this size do not fit into memory.
         PluginLoadError: A plugin cannot be loaded.
     """
     way = _init(init)
@@ -111,8 +113,16 @@ def plan(
     )
     if not chosen:
         raise UsageError("nothing to score; give architectures, --random N, --file FILE or --all.")
-    is_deduped = (every or random is not None) and way != "formula" if dedupe is None else dedupe
     found: dict[str, Proxy] = {name: _build("proxy", s) for name, s in sections.items()}
+    has_gradients = way != "supernet" and any(proxy.needs_gradients for proxy in found.values())
+    check_room(
+        built,
+        task,
+        architecture=None if way == "supernet" else chosen[0],
+        images=len(batch.images) if has_gradients else 0,
+        device=place,
+    )
+    is_deduped = (every or random is not None) and way != "formula" if dedupe is None else dedupe
     placed = Batch(batch.images.to(place, kind), batch.labels.to(place))
     job = ScoringJob(built, task, found, placed, way, seed, kind, together)
     text = _fingerprint(
@@ -221,8 +231,8 @@ def _refuse_ignored(
 
 
 def _shape(text: str) -> tuple[int, int, int]:
-    match = re.fullmatch(r"(\d+)x(\d+)x(\d+)", text.strip().lower())
-    if match is None or "0" in match.groups():
+    match = re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})x([1-9]\d{0,5})", text.strip().lower())
+    if match is None:
         raise UsageError(f"--input must be CxHxW, such as 3x32x32; got {text!r}.")
     return int(match[1]), int(match[2]), int(match[3])
 

@@ -15,7 +15,7 @@ import typer
 
 from balenas_cli.shell import warnings as _warnings
 from balenas_cli.shell.console import say
-from balenas_core.errors import BalenasError
+from balenas_core.errors import LESS_MEMORY, BalenasError, is_out_of_memory
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
 _FAILED = 1
@@ -118,9 +118,8 @@ def _report(error: Exception) -> int:
 
 def _machine_failure(error: Exception) -> str | None:
     """Return what to say of an error that is the machine's, None for one that is ours."""
-    # torch.OutOfMemoryError, by name: the border does not import torch.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
-        return "out of memory; lower --batch-size, or the space's channels or cells."
+    if is_out_of_memory(error):
+        return f"out of memory; {LESS_MEMORY}."
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"cannot write {error.filename or 'the output'}: {error.strerror}."
     return None

@@ -77,7 +77,7 @@ class MecoOptions(PluginOptions):
         "gaussian", description="one standard-normal image, as published, or the batch's first"
     )
     size: int | None = Field(
-        64, ge=1, description="height and width of the normal image; null for the batch's"
+        64, ge=1, le=4096, description="height and width of the normal image; null for the batch's"
     )
     modules: Literal["all", "leaves"] = Field(
         "all",
@@ -98,9 +98,9 @@ class NtkOptions(PluginOptions):
 class LinearRegionsOptions(PluginOptions):
     """Options of the ``linear_regions`` proxy."""
 
-    samples: int = Field(1000, ge=1, description="number of random inputs")
+    samples: int = Field(1000, ge=1, le=1_000_000, description="number of random inputs")
     size: int | None = Field(
-        None, ge=1, description="height and width of the inputs; null for the batch's"
+        None, ge=1, le=4096, description="height and width of the inputs; null for the batch's"
     )
     seed: int = Field(0, ge=0, description="seed of the inputs")
 

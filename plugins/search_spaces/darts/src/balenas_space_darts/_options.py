@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import AfterValidator, Field
 
-from balenas_core.plugins.options import MixedCellOptions
+from balenas_core.plugins.options import MOST_CELLS, MOST_CHANNELS, MixedCellOptions
 
 Operation = Literal[
     "none",
@@ -40,11 +40,15 @@ class DartsOptions(MixedCellOptions):
     full_size: ClassVar[Mapping[str, Any]] = {"channels": 36, "cells": 20}
 
     channels: int = Field(
-        default=8, ge=1, description="Channels of the first cells; doubled in each reduction."
+        default=8,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="Channels of the first cells; doubled in each reduction.",
     )
     cells: int = Field(
         default=4,
         ge=3,  # with fewer there is no normal cell
+        le=MOST_CELLS,
         description="Number of cells; those at 1/3 and 2/3 of them reduce.",
     )
     stem: Literal["cifar", "imagenet"] = Field(

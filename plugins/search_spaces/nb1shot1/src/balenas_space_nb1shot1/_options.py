@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.options import MOST_CELLS, MOST_CHANNELS, PluginOptions
 
 
 class NB1Shot1Options(PluginOptions):
@@ -24,9 +24,12 @@ class NB1Shot1Options(PluginOptions):
         default="s1", description="Numbers of parents of the nodes: one of three spaces."
     )
     channels: int = Field(
-        default=8, ge=1, description="Channels of the first cells; doubled at 1/3 and 2/3."
+        default=8,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="Channels of the first cells; doubled at 1/3 and 2/3.",
     )
-    cells: int = Field(default=3, ge=3, description="Number of cells.")
+    cells: int = Field(default=3, ge=3, le=MOST_CELLS, description="Number of cells.")
     benchmark_folder: Path | None = Field(
         default=None,
         description="Folder with NAS-Bench-101's results in compact form (nb101.npz and "

@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from balenas_core.plugins.options import MixedCellOptions
+from balenas_core.plugins.options import MOST_CELLS, MOST_CHANNELS, MixedCellOptions
 
 
 class NB201Options(MixedCellOptions):
@@ -20,9 +20,14 @@ class NB201Options(MixedCellOptions):
     full_size: ClassVar[Mapping[str, Any]] = {"channels": 16, "cells_per_stage": 5}
 
     channels: int = Field(
-        default=8, ge=1, description="Channels of the first of three stages (C); then 2C, 4C."
+        default=8,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="Channels of the first of three stages (C); then 2C, 4C.",
     )
-    cells_per_stage: int = Field(default=1, ge=1, description="Cells in each stage (N).")
+    cells_per_stage: int = Field(
+        default=1, ge=1, le=MOST_CELLS, description="Cells in each stage (N)."
+    )
     batch_norm: Literal["batch", "running"] = Field(
         default="batch",
         description="Statistics that the supernet's cells use in evaluation: of the batch, or "

@@ -6,27 +6,35 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.options import MOST_CELLS, MOST_CHANNELS, PluginOptions
 
-_Count = Annotated[int, Field(ge=1)]
+_MOST_STAGES = 32
+_Channels = Annotated[int, Field(ge=1, le=MOST_CHANNELS)]
+_Small = Annotated[int, Field(ge=1, le=255)]
 
 
 class TimmStagesOptions(PluginOptions):
     """Size of the backbone, and the candidates of its layers."""
 
-    widths: tuple[_Count, ...] = Field(
-        default=(8, 16, 24), min_length=1, description="Channels of each stage."
+    widths: tuple[_Channels, ...] = Field(
+        default=(8, 16, 24),
+        min_length=1,
+        max_length=_MOST_STAGES,
+        description="Channels of each stage.",
     )
-    strides: tuple[_Count, ...] = Field(
+    strides: tuple[_Small, ...] = Field(
         default=(1, 2, 2), description="Stride of the first layer of each stage."
     )
     layers: int = Field(
-        default=3, ge=1, description="Layers of each stage; all but the first may be left out."
+        default=3,
+        ge=1,
+        le=MOST_CELLS,
+        description="Layers of each stage; all but the first may be left out.",
     )
-    kernels: tuple[_Count, ...] = Field(
+    kernels: tuple[_Small, ...] = Field(
         default=(3, 5, 7), min_length=1, description="Candidate kernel sizes, odd."
     )
-    expansions: tuple[_Count, ...] = Field(
+    expansions: tuple[_Small, ...] = Field(
         default=(3, 6), min_length=1, description="Candidate ratios of inner to outer channels."
     )
     squeeze_excite: Literal["choose", "always", "never"] = Field(
@@ -35,10 +43,15 @@ class TimmStagesOptions(PluginOptions):
     activation: str = Field(
         default="relu", description="Activation, by timm's name: relu, hard_swish, silu, gelu, ..."
     )
-    stem_channels: int = Field(default=8, ge=1, description="Channels of the 3x3 stem.")
-    stem_stride: int = Field(default=1, ge=1, description="Stride of the stem.")
+    stem_channels: int = Field(
+        default=8, ge=1, le=MOST_CHANNELS, description="Channels of the 3x3 stem."
+    )
+    stem_stride: int = Field(default=1, ge=1, le=255, description="Stride of the stem.")
     head_channels: int = Field(
-        default=64, ge=1, description="Channels of the 1x1 convolution before the classifier."
+        default=64,
+        ge=1,
+        le=MOST_CHANNELS,
+        description="Channels of the 1x1 convolution before the classifier.",
     )
     dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before the classifier.")
 

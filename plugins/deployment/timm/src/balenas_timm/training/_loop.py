@@ -21,7 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from balenas_core.engine.bilevel import Running
-from balenas_core.errors import DivergenceError, UsageError
+from balenas_core.errors import DivergenceError, UsageError, is_out_of_memory
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.nn import RegularizedNetwork
 from balenas_core.random import derive_seed
@@ -323,6 +323,8 @@ def _optimizer(network: nn.Module, recipe: TrainingRecipe) -> Optimizer:
             **recipe.optimizer_options,
         )
     except (TypeError, ValueError, AssertionError, ImportError, RuntimeError) as error:
+        if is_out_of_memory(error):
+            raise
         raise UsageError(
             f"timm cannot make optimizer {recipe.optimizer!r} with optimizer_options "
             f"{recipe.optimizer_options}: {error}. Change training.optimizer or "

@@ -16,6 +16,7 @@ from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import Registry
 from balenas_core.runs.checkpoints import loading
 from balenas_core.runs.directory import RESULT, RunDirectory, holds_run
+from balenas_core.scores.room import check_room
 from balenas_timm.recipes import TrainingJob
 from balenas_timm.training._data import batches
 from balenas_timm.training._events import Event, TrainingStarted
@@ -70,6 +71,13 @@ class Session:
         self._processes = processes
         self._batches = batches(dataset, job.training, seed=job.seed, processes=processes)
         task = Task(dataset.input_shape, dataset.num_classes)
+        check_room(
+            space,
+            task,
+            architecture=architecture,
+            images=max(1, job.training.batch_size // (job.training.accumulate * processes.count)),
+            device=processes.device,
+        )
         network = build_network(space, architecture, task, job.training, seed=job.seed)
         check_parts(network, task, job.training, processes)
         if processes.count > 1:

@@ -145,6 +145,9 @@ class Blueprint(BaseModel):
         """
         space = self.build_space(registry)
         architecture = space.parse(self.architecture)
+        from balenas_core.scores.room import check_room
+
+        check_room(space, self.task, architecture=None if self.is_inherited else architecture)
         if self.is_inherited:
             return space.inherit(space.supernet(self.task), architecture)
         return space.network(architecture, self.task)
