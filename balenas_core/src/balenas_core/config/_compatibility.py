@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from balenas_core.config._problems import Path, Problem
@@ -27,17 +27,32 @@ def incompatibilities(
 ) -> list[Problem]:
     """Return one problem for every pair of plugins of which one lacks what the other needs.
 
+    And one for every option that those of another plugin rule out.
+
     Args:
         sections: Kind of plugin, section and its place in the configuration.
         registry: Where the plugins are looked up.
     """
+    sections = list(sections)
     parts = list(_parts(sections, registry))
     return [
-        Problem(part.path, _message(part, partner, missing, registry))
-        for part in parts
-        for partner in parts
-        if (missing := _missing(part.plugin, partner.plugin))
+        *_conflicts(sections),
+        *(
+            Problem(part.path, _message(part, partner, missing, registry))
+            for part in parts
+            for partner in parts
+            if (missing := _missing(part.plugin, partner.plugin))
+        ),
     ]
+
+
+def _conflicts(sections: Sequence[tuple[str, PluginSection, Path]]) -> Iterator[Problem]:
+    """Yield a problem for each option that those of another plugin rule out."""
+    options = {kind: s.options for kind, s, _ in sections if s.options is not None}
+    paths = {kind: path for kind, _, path in sections}
+    for own in options.values():
+        for conflict in own.conflicts(options):
+            yield Problem((*paths[conflict.kind], conflict.option), conflict.message)
 
 
 def _missing(plugin: Plugin, partner: Plugin) -> list[str]:

@@ -5,7 +5,7 @@ import pytest
 
 from balenas_core import Search, load_config
 from balenas_core.config import to_yaml
-from balenas_core.errors import SearchInterrupted
+from balenas_core.errors import ConfigError, SearchInterrupted
 from balenas_core.interfaces.events import StepEnded
 from balenas_core.plugins.registry import default_registry
 
@@ -63,6 +63,20 @@ def test_flags_go_over_a_preset():
     assert config.distribution.options.hard
 
 
+@pytest.mark.parametrize("name", ["balenas", "balenas-tf"])
+def test_another_variant_brings_its_own_prior(name):
+    config = _config(name, space="nb201", **{"optimizer.variant": "ivon"})
+    assert config.optimizer.options.prior_precision is None
+    with pytest.raises(
+        ConfigError, match=r"distribution\.initial_sigma: must be below 1, the width"
+    ):
+        _config(
+            name,
+            space="nb201",
+            **{"optimizer.variant": "ivon", "optimizer.prior_precision": 1.0},
+        )
+
+
 def test_the_settings_are_those_of_the_papers():
     darts = _config("darts", space="darts")
     adam = darts.optimizer.options
@@ -73,7 +87,9 @@ def test_the_settings_are_those_of_the_papers():
     gdas = _config("gdas", space="darts").distribution.options
     assert (gdas.temperature_start, gdas.temperature_end) == (10, 0.1)
     ngvi = _config("balenas", space="darts").optimizer.options
-    assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
+    assert (ngvi.variant, ngvi.mc_samples) == ("vadam", 1)
+    # Another variant brings its own: nothing of this one is given.
+    assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (None,) * 4
     pc_darts = _config("pc-darts", space="nb201")
     assert pc_darts.space.options.partial_channels == 4
     assert pc_darts.training.warmup_epochs == 15

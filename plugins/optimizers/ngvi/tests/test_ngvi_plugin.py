@@ -1,3 +1,4 @@
+import math
 from typing import ClassVar
 
 import pytest
@@ -9,6 +10,7 @@ from balenas_core.plugins.builtin import GaussianOptions
 from balenas_core.random import generator
 from balenas_core.testing import OptimizerConformance, ToyObjective
 from balenas_optimizer_ngvi import NGVIOptions
+from balenas_optimizer_ngvi._config import DEFAULTS
 from balenas_optimizer_ngvi._search import NGVIOptimizer, status
 
 DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
@@ -49,6 +51,11 @@ def test_the_distributions_sigma_is_that_of_the_curvature_estimate(variant):
     assert (distribution.log_sigma["cell"] != 0).all()
 
 
+def test_a_variant_brings_the_settings_of_its_paper():
+    assert DEFAULTS["vadam"] == (3e-4, 0.5, 0.999, 1)
+    assert DEFAULTS["ivon"] == (0.1, 0.9, 0.9995, 0.1)
+
+
 def test_the_first_step_of_vadam_is_the_one_of_the_method():
     distribution, optimizer = _pair(lr=0.1)
     mean = distribution.mean["cell"].detach().double().clone()
@@ -85,6 +92,22 @@ def test_a_start_at_the_width_of_the_prior_is_accepted():
 def test_a_start_wider_than_the_prior_names_the_limit():
     with pytest.raises(ValueError, match="initial_sigma"):
         _pair(sigma=2.0)
+
+
+@pytest.mark.parametrize("variant", ["vadam", "ivon"])
+@pytest.mark.parametrize("prior", [None, 0.1, 1.0, 4.0, 50.0])
+@pytest.mark.parametrize("sigma", [0.1, 1 / math.sqrt(50), 0.5, 1.0, 3.0])
+def test_the_configuration_refuses_what_the_optimizer_would(variant, prior, sigma):
+    options = {"variant": variant, "prior_precision": prior}
+    refused = list(
+        NGVIOptions(**options).conflicts({"distribution": GaussianOptions(initial_sigma=sigma)})
+    )
+    if not refused:
+        _pair(sigma=sigma, **options)
+        return
+    assert (refused[0].kind, refused[0].option) == ("distribution", "initial_sigma")
+    with pytest.raises(ValueError, match="initial_sigma"):
+        _pair(sigma=sigma, **options)
 
 
 def test_the_temperature_follows_its_schedule():

@@ -101,15 +101,8 @@ SDARTS_RS: Preset = {
 BALENAS: Preset = {
     # Zhang et al. 2022, CVPR, and the authors' released optimizer.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
-    "optimizer": {
-        "name": "ngvi",
-        "variant": "vadam",
-        "lr": 3e-4,
-        "beta1": 0.5,
-        "beta2": 0.999,
-        "prior_precision": 1.0,
-        "mc_samples": 1,
-    },
+    # Step size, decays and prior are the variant's own, so that another one brings its own.
+    "optimizer": {"name": "ngvi", "variant": "vadam", "mc_samples": 1},
     "selector": {"name": "argmax"},
     "training": _TRAINING,
 }

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Literal
+import math
+from collections.abc import Iterator, Mapping
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
 from balenas_core import PluginOptions
+from balenas_core.plugins.builtin import GaussianOptions
+from balenas_core.plugins.options import Conflict
+
+
+class VariantDefaults(NamedTuple):
+    """What a variant brings where the configuration leaves it open."""
+
+    lr: float
+    beta1: float
+    beta2: float
+    prior_precision: float
+
 
 DEFAULTS = {
-    # lr, beta1, beta2, prior_precision
-    "vadam": (3e-4, 0.5, 0.999, 1.0),
-    "ivon": (0.1, 0.9, 0.9995, 0.1),
+    "vadam": VariantDefaults(lr=3e-4, beta1=0.5, beta2=0.999, prior_precision=1.0),
+    "ivon": VariantDefaults(lr=0.1, beta1=0.9, beta2=0.9995, prior_precision=0.1),
 }
 """Settings of each variant: the released code of BaLeNAS for vadam; for ivon those of its paper,
 with the curvature averaged over the steps of a search and a prior wider than the start."""
@@ -62,6 +75,28 @@ class NGVIOptions(PluginOptions):
     clip_radius: float | None = Field(
         default=None, gt=0, description="Largest step of a logit before lr; null for no limit."
     )
+
+    def conflicts(self, partners: Mapping[str, PluginOptions]) -> Iterator[Conflict]:
+        """Yield that the distribution starts wider than the prior, of which it is made."""
+        gaussian = partners.get("distribution")
+        if not isinstance(gaussian, GaussianOptions):
+            return
+        prior = self.prior_precision or DEFAULTS[self.variant].prior_precision
+        sigma, limit = gaussian.initial_sigma, 1 / math.sqrt(prior)
+        is_at_limit = math.isclose(sigma, limit, rel_tol=PRIOR_TOLERANCE)
+        # The curvature would be negative; of ivon's, zero is none either.
+        if (sigma > limit and not is_at_limit) or (is_at_limit and self.variant == "ivon"):
+            yield Conflict(
+                "distribution",
+                "initial_sigma",
+                f"must be {'below' if self.variant == 'ivon' else 'at most'} {limit:.6g}, the "
+                f"width of the prior of ngvi's variant {self.variant} (1 / sqrt(prior_precision) "
+                f"with {prior:g}; got {sigma:g}). Set it lower, or optimizer.prior_precision",
+            )
+
+
+PRIOR_TOLERANCE = 1e-6
+"""Relative difference up to which a start is at the prior's width: log(sigma) is rounded."""
 
 
 class CategoricalOptions(PluginOptions):

@@ -11,7 +11,7 @@ from torch import Generator
 from balenas_core import ArchitectureOptimizer, Objective
 from balenas_core.distributions import GaussianDistribution
 from balenas_core.errors import DivergenceError
-from balenas_optimizer_ngvi._config import DEFAULTS, NGVIOptions
+from balenas_optimizer_ngvi._config import DEFAULTS, PRIOR_TOLERANCE, NGVIOptions
 from balenas_optimizer_ngvi._native import native_status
 from balenas_optimizer_ngvi._optimizer import NGVI
 
@@ -117,7 +117,7 @@ def _initial_sigma(distribution: GaussianDistribution, prior_precision: float) -
     sigma = float(next(iter(distribution.log_sigma.values())).detach().double().exp().mean())
     of_prior = 1 / math.sqrt(prior_precision)
     # A start at the prior's own width must not miss it by the rounding of log_sigma.
-    return of_prior if math.isclose(sigma, of_prior, rel_tol=1e-6) else sigma
+    return of_prior if math.isclose(sigma, of_prior, rel_tol=PRIOR_TOLERANCE) else sigma
 
 
 def status() -> dict[str, str]:
