@@ -203,3 +203,35 @@ def test_an_output_that_cannot_be_made_is_a_failure(call):
 def test_images_too_few_for_a_batch_are_refused(call, tmp_path):
     assert_refused(call(*TOY, "--batch-size", "5000"), "5000")
     assert not (tmp_path / "runs").exists()
+
+
+LONG = "a" * 300
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("resume", LONG),
+        ("select", LONG, "--selector", "random"),
+        ("report", LONG),
+        ("runs", "show", LONG),
+        ("runs", "list", "--folder", LONG),
+        ("runs", "compare", LONG, LONG),
+        ("runs", "prune", LONG),
+        ("config", "validate", f"{LONG}.yaml"),
+        ("search", f"{LONG}.yaml"),
+        ("train", "conv-conv", "--space", "toy", "--config", f"{LONG}.yaml"),
+        ("export", "conv-conv", "--space", "toy", "--format", "onnx", "--output", f"{LONG}.onnx"),
+    ],
+    ids=lambda arguments: "-".join(arguments[:2])[:20],
+)
+def test_a_path_that_is_too_long_is_refused(call, arguments):
+    answer = call(*arguments)
+    assert_refused(answer, rf"{LONG[:60]}.*(too long|shorter)")
+
+
+def test_a_list_of_architectures_that_never_ends_is_refused(call, tmp_path):
+    arguments = ("score", "--space", "toy", "--proxy", "params", "--file")
+    assert_refused(call(*arguments, "/dev/zero"), "--file /dev/zero, line 1: that is no arch")
+    (tmp_path / "long").write_text("conv-conv\n" + "-" * 30_000)
+    assert_refused(call(*arguments, "long"), "--file long, line 2: that is no architecture")

@@ -90,6 +90,36 @@ def test_lack_of_memory_is_no_bug(run, where):
     )
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_closed_streams_are_no_bug(environment, tmp_path, closed):
+    body = (
+        "print('result'); assert sys.stdin.read() == ''; sys.stderr.write('note\\n'); "
+        "made = open('made', 'w'); assert made.fileno() > 2; made.write('whole'); made.close()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c",
+         PROGRAM.format(body=f"    {body}")],
+        cwd=tmp_path, env=environment, input="", capture_output=True, text=True, timeout=60,
+        check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "made").read_text() == "whole"
+    assert done.stdout == ("" if ">&- " in f"{closed.replace('2>&-', '')} " else "result\n")
+    warning = "warning: standard output is closed; results are not shown\n"
+    if "2>&-" in closed:
+        assert done.stderr == ""
+    else:
+        assert done.stderr == (warning if closed == ">&-" else "") + "note\n"
+
+
+def test_a_name_that_is_too_long_is_refused(run):
+    done = run("open('a' * 300)")
+    assert done.returncode == 2
+    assert done.stderr == (
+        f"error: {'a' * 60}... is too long for the name of a file; choose a shorter one.\n"
+    )
+
+
 def test_a_typer_exit_code_is_kept(run):
     assert run("raise SystemExit(7)").returncode == 7
 

@@ -12,6 +12,7 @@ from balenas_core.files import output_errors
 from balenas_core.runs.directory import SELECTIONS, RunDirectory
 from balenas_core.runs.stored import StoredSelection, read_stored
 
+_LONGEST_NAME = 200  # a file's has 255 bytes, and one that is being written has more than this
 _NAME = re.compile(r"\w[\w.+-]*")
 
 
@@ -26,6 +27,11 @@ def selection_file(run: Path, selector: str, name: str | None = None) -> Path:
         raise UsageError(
             f"a selection's name is made of letters, digits and '.+-_' (got {name!r}); choose "
             f"another with --name."
+        )
+    if len(name.encode()) > _LONGEST_NAME:
+        raise UsageError(
+            f"a selection's name has at most {_LONGEST_NAME} characters (got {len(name)}: "
+            f"{name[:40]}...); choose a shorter one with --name."
         )
     return run / SELECTIONS / f"{name}.json"
 

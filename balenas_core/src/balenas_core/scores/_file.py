@@ -156,6 +156,8 @@ def read_table(path: Path) -> tuple[list[str], list[Row]]:
         OSError: It cannot be read.
     """
     form = _format(path)
+    if not path.is_file() and path.exists():  # a device has no end
+        raise UsageError(f"{path} is no regular file; give one that 'balenas score' wrote.")
     try:
         if form == ".csv":
             text = path.read_text(encoding="utf-8")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import itertools
 import json
 import re
 import sys
@@ -37,6 +39,7 @@ _DTYPES = {"float32": torch.float32, "float64": torch.float64}
 _SHAPE, _CLASSES = "3x32x32", 10
 _MOST = 2_000_000
 """Architectures that fit into memory: the largest space that has been tabulated has 1,312,200."""
+_LONGEST_LINE = 20_000
 _TRIES = 100
 """Draws for each architecture wanted, before the space counts as exhausted."""
 
@@ -290,18 +293,42 @@ def _given(space: AnySpace, texts: Sequence[str]) -> Iterator[Architecture]:
 
 
 def _from_file(space: AnySpace, path: Path) -> Iterator[Architecture]:
-    try:
-        text = sys.stdin.read() if str(path) == "-" else path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is no text"
-        raise UsageError(f"cannot read --file {path}: {reason}.") from error
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(_lines(path), start=1):
         stripped = line.strip()
         if stripped and not stripped.startswith("#"):
             try:
                 yield space.parse(stripped)
             except ArchitectureError as error:
                 raise ArchitectureError(f"{path}:{number}: {error}") from error
+
+
+def _lines(path: Path) -> Iterator[str]:
+    """Yield the lines of a file, or of stdin for ``-``, no more than memory holds.
+
+    Raises:
+        UsageError: It cannot be read, or has longer or more lines than a list of architectures.
+    """
+    is_stdin = str(path) == "-"
+    try:
+        with (
+            contextlib.nullcontext(sys.stdin) if is_stdin else path.open(encoding="utf-8-sig")
+        ) as file:
+            # A device such as /dev/zero has no end, nor an end of a line.
+            for number in itertools.count(1):
+                line = file.readline(_LONGEST_LINE + 1)
+                if not line:
+                    return
+                if len(line) > _LONGEST_LINE or "\0" in line:
+                    raise UsageError(
+                        f"--file {path}, line {number}: that is no architecture; give a text file "
+                        f"with one in each line."
+                    )
+                if number > _MOST:
+                    raise UsageError(f"--file {path} has more than {_MOST:,} lines; split it.")
+                yield line
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text"
+        raise UsageError(f"cannot read --file {path}: {reason}.") from error
 
 
 def _all(space: AnySpace, name: str) -> Iterator[Architecture]:

@@ -18,7 +18,8 @@ from balenas_cli.shell.console import say
 from balenas_core.errors import LESS_MEMORY, BalenasError, is_out_of_memory
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
-_FAILED = 1
+_FAILED, _INVALID = 1, 2
+_LONGEST_SHOWN = 60
 _MALFORMED: Any = typer.BadParameter.__base__  # of every usage error; typer exports only this one
 _DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO})
 
@@ -59,11 +60,14 @@ def run_guarded(command: Callable[[], object]) -> NoReturn:
     Args:
         command: May return an exit code, raise ``SystemExit`` or any error.
     """
+    is_stdout_closed = _open_standard_streams()
     _warnings.install()
     for stream in (sys.stdout, sys.stderr):
         # A terminal without UTF-8 shows "?" where it cannot draw a line.
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")
+    if is_stdout_closed:
+        say("warning: standard output is closed; results are not shown")
     interrupts = Interrupts()
     interrupts.install()
     code = _exit_code(command, interrupts)
@@ -71,6 +75,24 @@ def run_guarded(command: Callable[[], object]) -> NoReturn:
         say(f"interrupted ({interrupts.received.name})")
         code = 128 + interrupts.received
     sys.exit(_flush(code))
+
+
+def _open_standard_streams() -> bool:
+    """Put the null device where a standard stream was closed; return whether that is stdout.
+
+    Otherwise the next file that is opened gets its number, and a library's print goes there.
+    """
+    closed = set()
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:
+            closed.add(name)
+            # The lowest free number is given, which is this one.
+            os.set_inheritable(os.open(os.devnull, os.O_RDWR), True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: SIM115
+    return "stdout" in closed
 
 
 def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
@@ -113,13 +135,23 @@ def _report(error: Exception) -> int:
         say("".join(traceback.format_exception(error)))
     for line in (message or _BUG).splitlines():
         say(f"error: {line}")
-    return error.exit_code if isinstance(error, BalenasError) else _FAILED
+    if isinstance(error, BalenasError):
+        return error.exit_code
+    return _INVALID if _is_name_too_long(error) else _FAILED
+
+
+def _is_name_too_long(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG
 
 
 def _machine_failure(error: Exception) -> str | None:
     """Return what to say of an error that is the machine's, None for one that is ours."""
     if is_out_of_memory(error):
         return f"out of memory; {LESS_MEMORY}."
+    if isinstance(error, OSError) and _is_name_too_long(error):
+        name = str(error.filename or "a name")
+        shown = name if len(name) <= _LONGEST_SHOWN else f"{name[:_LONGEST_SHOWN]}..."
+        return f"{shown} is too long for the name of a file; choose a shorter one."
     if isinstance(error, OSError) and error.errno in _DISK:
         return f"cannot write {error.filename or 'the output'}: {error.strerror}."
     return None
