@@ -20,7 +20,7 @@ $(VENV)/.installed: $(MANIFESTS)
 setup: $(VENV)/.installed  ## create the environment in .venv
 
 search: setup  ## set up, and search a cell on real images that ship with scikit-learn
-	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 6 --threads 1
+	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 6
 
 test: setup  ## set up, and run every test that is not slow
 	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m "not slow"

@@ -34,6 +34,7 @@ from balenas_core.config._selector import AUTO_SELECTOR, resolve_selector
 
 DEFAULT_DATASET = "digits"
 DEFAULT_EXECUTOR = "local"
+MOST_THREADS = 4096
 
 # Defaults that a validator replaces; typed so that the field keeps its own type.
 _FROM_DEFAULT: Any = None
@@ -72,9 +73,10 @@ Threads = Annotated[
     int | None,
     Field(
         ge=1,
-        le=4096,
+        le=MOST_THREADS,
         strict=True,
-        description="CPU threads of torch; null for torch's own choice.",
+        description="CPU threads of torch; null for one with images of up to 16x16 pixels, and "
+        "the cores of this process with larger ones.",
     ),
 ]
 

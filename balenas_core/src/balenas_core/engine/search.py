@@ -16,7 +16,7 @@ from balenas_core.engine._learning import Learning
 from balenas_core.engine._trackers import Trackers
 from balenas_core.engine.bilevel import Precision
 from balenas_core.engine.components import DTYPES, build_components
-from balenas_core.engine.device import cpu_threads, find_device
+from balenas_core.engine.device import cpu_threads, find_device, use_default_threads
 from balenas_core.interfaces.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -224,7 +224,7 @@ class Search:
         with ExitStack() as stack:
             while True:
                 with ExitStack() as attempt:
-                    prepared = attempt.enter_context(self._built(config, precision))
+                    prepared = attempt.enter_context(self._built(config, precision, opening.threads))
                     try:
                         if opening.checkpoint is not None:
                             prepared[0].resume(opening.checkpoint)
@@ -236,10 +236,15 @@ class Search:
             yield prepared
 
     @contextmanager
-    def _built(self, config: SearchConfig, precision: Precision) -> Iterator[_Prepared]:
+    def _built(
+        self, config: SearchConfig, precision: Precision, threads: int | None
+    ) -> Iterator[_Prepared]:
         """Yield the learning, what chooses after it, and what tells everybody of an event."""
-        with cpu_threads(config.threads), seeded(derive_seed(config.seed, "global")):
+        known_threads = config.threads or threads
+        with cpu_threads(known_threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)
+            if known_threads is None:
+                use_default_threads(components.task.input_shape)
             emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
             learning = Learning(
                 config,

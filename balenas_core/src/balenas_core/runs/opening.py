@@ -8,6 +8,7 @@ from enum import Enum
 from types import TracebackType
 from typing import Any, Self
 
+from balenas_core.config import MOST_THREADS
 from balenas_core.runs.checkpoints import Candidates, Checkpoint
 from balenas_core.runs.directory import SEARCH, RunDirectory, RunKind, check_is_free
 from balenas_core.runs.environment import warn_of_other_versions
@@ -57,6 +58,12 @@ class Opening:
     def checkpoint(self) -> Checkpoint | None:
         """Where the work goes on from, unless it is rejected; None for its beginning."""
         return self.candidates.current
+
+    @property
+    def threads(self) -> int | None:
+        """With how many threads the run was begun: with others its last digits would differ."""
+        known = self.run.read_environment().get("threads") if self.run is not None else None
+        return known if isinstance(known, int) and 1 <= known <= MOST_THREADS else None
 
     def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
         """Record in the run that work goes on, and make its files those of the checkpoint.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from balenas_cli.plans.score_plan import Plan
 from balenas_cli.shell.console import stderr
+from balenas_core.engine.device import cpu_threads, default_threads
 from balenas_core.errors import SelectionError
 from balenas_core.scores import ScoredRow, ScoreFile, check_backend, score_all
 
@@ -42,7 +43,10 @@ def run(
     failures = _Failures(proxies)
     rows: list[dict[str, Any]] = []
     try:
-        with _progress(stderr(), len(missing), quiet=quiet) as advance:
+        with (
+            cpu_threads(default_threads(plan.job.task.input_shape)),
+            _progress(stderr(), len(missing), quiet=quiet) as advance,
+        ):
             scored = score_all(
                 plan.job,
                 missing,

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from balenas_core.config import dump_yaml, load_settings
-from balenas_core.engine.device import cpu_threads
+from balenas_core.engine.device import cpu_threads, use_default_threads
 from balenas_core.errors import ConfigChangedError, DamagedError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.events import SearchFailed
@@ -129,6 +129,12 @@ class Training:
         dataset: ImageDataset = own.first(lambda: self._build("dataset", job.data)) or self._build(
             "dataset", job.data
         )
+        if job.threads is None:
+            recorded = own.share(None if opening is None else opening.threads)
+            if recorded is None:
+                use_default_threads(dataset.input_shape)
+            else:
+                torch.set_num_threads(recorded)
         while True:
             checkpoint = None if opening is None else opening.checkpoint
             state = own.share(None if checkpoint is None else checkpoint.state)
