@@ -56,6 +56,15 @@ def test_what_a_step_keeps_is_known_without_running_it(name, monkeypatch):
         assert found[0] == pytest.approx(kept(run), rel=0.05)
 
 
+def test_operations_that_do_not_run_keep_nothing(monkeypatch):
+    monkeypatch.setattr(room, "memory_of", lambda device: 10 * 2**20)
+    space = build("nb201")
+    skips = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
+    with pytest.raises(TooLargeError):
+        check_room(space, TASK, images=36)
+    check_room(space, TASK, weights=space.one_hot(space.parse(skips)), images=36)
+
+
 @pytest.mark.parametrize("name", SPACES)
 def test_drawing_numbers_is_left_as_it_was(name):
     torch.manual_seed(3)

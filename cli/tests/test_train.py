@@ -260,3 +260,10 @@ def test_of_several_processes_the_first_alone_speaks(toy_environment, tmp_path):
     assert refused.returncode != 0
     assert refused.stdout == ""
     assert refused.stderr.count("error: none holds no run to go on with") == 1
+
+
+def test_a_dry_run_looks_at_the_architecture(call):
+    refused = call("train", "garbage", "--space", "toy", "--dry-run")
+    assert (refused.code, refused.out) == (2, "")
+    assert "garbage" in refused.err
+    assert call("train", "conv-conv", "--space", "toy", "--dry-run").code == 0

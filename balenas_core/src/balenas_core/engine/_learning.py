@@ -65,7 +65,8 @@ class Learning:
         check_room(
             components.space,
             components.task,
-            images=_step_images(config),
+            weights=components.distribution.weights(generator(config.seed, "room")),
+            images=_step_images(config) if optimizer.uses_supernet else 0,
             device=precision.device,
         )
         with seeded(derive_seed(config.seed, "supernet")):

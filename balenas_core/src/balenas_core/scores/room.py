@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from balenas_core.errors import LESS_MEMORY, TooLargeError
 from balenas_core.interfaces.architecture import Architecture
-from balenas_core.interfaces.space import AnySpace, Supernet, Task
+from balenas_core.interfaces.space import AnySpace, Supernet, Task, Weights
 
 _CGROUP_LIMITS: Final = (
     Path("/sys/fs/cgroup/memory.max"),
@@ -29,6 +29,7 @@ def check_room(
     task: Task,
     *,
     architecture: Architecture | None = None,
+    weights: Weights | None = None,
     images: int = 0,
     device: torch.device | None = None,
 ) -> None:
@@ -43,6 +44,8 @@ def check_room(
         space: Builds the network.
         task: What it is built for.
         architecture: Its architecture; None for the space's supernet.
+        weights: Weights of the choices in a step of the supernet, on the CPU: operations of
+            weight zero keep nothing. All alike by default.
         images: Images of a training step; 0 for a network that is not trained.
         device: Where it will be; the CPU by default.
 
@@ -62,30 +65,32 @@ def check_room(
                 )
         except (RuntimeError, NotImplementedError):  # it looks at numbers when it is built
             return
-        weights = sum(p.numel() for p in network.parameters()) * _NUMBER
+        size = sum(p.numel() for p in network.parameters()) * _NUMBER
         pixels = task.input_shape[1] * task.input_shape[2]
         kept = 0
-        if images and weights * _FEATURES_BY_WEIGHT * pixels * images > memory:
-            kept = _kept_bytes(_forward(space, network, task)) * images
-    needed = (weights * 3 if images else weights) + kept
+        if images and size * _FEATURES_BY_WEIGHT * pixels * images > memory:
+            kept = _kept_bytes(_forward(space, network, task, weights)) * images
+    needed = (size * 3 if images else size) + kept
     if needed > memory:
         of_images = f", {images} images of a step {_size(kept)}" if kept else ""
         raise TooLargeError(
-            f"the network needs about {_size(needed)} of memory (weights {_size(weights)}"
+            f"the network needs about {_size(needed)} of memory (weights {_size(size)}"
             f"{of_images}), and there are {_size(memory)}; {LESS_MEMORY}."
         )
 
 
-def _forward(space: AnySpace, network: nn.Module, task: Task) -> Callable[[], object]:
+def _forward(
+    space: AnySpace, network: nn.Module, task: Task, weights: Weights | None
+) -> Callable[[], object]:
     image = torch.empty(1, *task.input_shape, device="meta")
     if not isinstance(network, Supernet):
         return lambda: network(image)
     # Which operations run is decided by numbers: the weights of the choices have some.
-    weights: dict[str, Tensor] = {
+    given = weights or {
         decision.name: torch.full(decision.shape, 1 / decision.shape[1], requires_grad=True)
         for decision in space.decisions
     }
-    return lambda: network(image, weights)
+    return lambda: network(image, given)
 
 
 def _kept_bytes(run: Callable[[], object]) -> int:
