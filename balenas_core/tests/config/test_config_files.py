@@ -210,7 +210,7 @@ CONFIGS = st.fixed_dictionaries(
         "space": st.fixed_dictionaries(
             {"name": st.just("maze")},
             optional={
-                "channels": st.integers(1, 10**30),
+                "channels": st.integers(1, 2**63 - 1),
                 "ops": st.lists(TEXTS, max_size=3),
                 "root": st.sampled_from(["a/b", "/x y", "010", "~"]),
                 "colour": st.sampled_from(["red", "blue"]),

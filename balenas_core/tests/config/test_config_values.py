@@ -75,6 +75,11 @@ def test_training_refuses_what_it_cannot_use(registry, key, value, message):
         ("training", 3, "must be a mapping (got 3)"),
         ("training", [], "must be a mapping (got a list)"),
         ("trackers", "tracky", "must be a list (got 'tracky')"),
+        (
+            "space",
+            {"name": "maze", "channels": 2**63},
+            "channels must be below 2^63 (got a number beyond)",
+        ),
         ("opimizer", "adam", "unknown key. Did you mean 'optimizer'?"),
         ("batch_size", 3, "unknown key. Did you mean 'training.batch_size'?"),
     ],
