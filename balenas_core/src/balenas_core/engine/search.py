@@ -224,7 +224,9 @@ class Search:
         with ExitStack() as stack:
             while True:
                 with ExitStack() as attempt:
-                    prepared = attempt.enter_context(self._built(config, precision, opening.threads))
+                    prepared = attempt.enter_context(
+                        self._built(config, precision, opening.threads)
+                    )
                     try:
                         if opening.checkpoint is not None:
                             prepared[0].resume(opening.checkpoint)
