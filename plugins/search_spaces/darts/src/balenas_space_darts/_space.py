@@ -24,7 +24,7 @@ from balenas_space_darts._choices import (
 from balenas_space_darts._membership import check_is_in_space, outside
 from balenas_space_darts._network import DartsNetwork, fresh_network
 from balenas_space_darts._options import DartsOptions
-from balenas_space_darts._published import named, published
+from balenas_space_darts._published import PUBLISHED, named, published
 from balenas_space_darts._supernet import DartsSupernet
 
 CONCAT = tuple(range(2, 2 + NODES))
