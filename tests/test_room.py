@@ -62,7 +62,7 @@ def test_operations_that_do_not_run_keep_nothing(monkeypatch):
     skips = "|skip_connect~0|+|skip_connect~0|skip_connect~1|+|none~0|none~1|skip_connect~2|"
     with pytest.raises(TooLargeError):
         check_room(space, TASK, images=36)
-    check_room(space, TASK, weights=space.one_hot(space.parse(skips)), images=36)
+    check_room(space, TASK, weights=lambda: space.one_hot(space.parse(skips)), images=36)
 
 
 @pytest.mark.parametrize("name", SPACES)

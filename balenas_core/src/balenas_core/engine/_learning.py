@@ -65,7 +65,7 @@ class Learning:
         check_room(
             components.space,
             components.task,
-            weights=components.distribution.weights(generator(config.seed, "room")),
+            weights=lambda: components.distribution.weights(generator(config.seed, "room")),
             images=_step_images(config) if optimizer.uses_supernet else 0,
             device=precision.device,
         )

@@ -29,7 +29,7 @@ def check_room(
     task: Task,
     *,
     architecture: Architecture | None = None,
-    weights: Weights | None = None,
+    weights: Callable[[], Weights] | None = None,
     images: int = 0,
     device: torch.device | None = None,
 ) -> None:
@@ -44,8 +44,8 @@ def check_room(
         space: Builds the network.
         task: What it is built for.
         architecture: Its architecture; None for the space's supernet.
-        weights: Weights of the choices in a step of the supernet, on the CPU: operations of
-            weight zero keep nothing. All alike by default.
+        weights: Draws weights of the choices in a step of the supernet, on the CPU, where they
+            matter: operations of weight zero keep nothing. All alike by default.
         images: Images of a training step; 0 for a network that is not trained.
         device: Where it will be; the CPU by default.
 
@@ -80,16 +80,17 @@ def check_room(
 
 
 def _forward(
-    space: AnySpace, network: nn.Module, task: Task, weights: Weights | None
+    space: AnySpace, network: nn.Module, task: Task, weights: Callable[[], Weights] | None
 ) -> Callable[[], object]:
     image = torch.empty(1, *task.input_shape, device="meta")
     if not isinstance(network, Supernet):
         return lambda: network(image)
     # Which operations run is decided by numbers: the weights of the choices have some.
-    given = weights or {
-        decision.name: torch.full(decision.shape, 1 / decision.shape[1], requires_grad=True)
-        for decision in space.decisions
-    }
+    given = (
+        {d.name: torch.full(d.shape, 1 / d.shape[1], requires_grad=True) for d in space.decisions}
+        if weights is None
+        else weights()
+    )
     return lambda: network(image, given)
 
 
