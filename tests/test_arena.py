@@ -15,7 +15,7 @@ from benchmarks.arena.settings import Setting, pooled_images
 from benchmarks.arena.statistics import difference, estimate
 
 from balenas_core import default_registry
-from balenas_core.space import Decision
+from balenas_core.interfaces.space import Decision
 
 DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
 
@@ -23,7 +23,9 @@ DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
 def distribution(name, **options):
     plugin = default_registry().find("distribution", name)
     return plugin.build(
-        plugin.load().options(**options), decisions=DECISIONS, generator=torch.Generator().manual_seed(3)
+        plugin.load().options(**options),
+        decisions=DECISIONS,
+        generator=torch.Generator().manual_seed(3),
     )
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from balenas_core import ArchitectureDistribution, Search, SearchConfig, default_registry
-from balenas_core.events import EpochEnded, Event, SearchStarted
+from balenas_core.interfaces.events import EpochEnded, Event, SearchStarted
 
 from .cpu_log import CpuLog
 from .measures import Truth, measure
