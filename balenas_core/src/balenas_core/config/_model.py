@@ -133,7 +133,9 @@ class TrainingConfig(BaseModel):
         description="Share of the training images that train the architecture.",
     )
     weights_at: Literal["mean", "sample"] = Field(
-        default="mean", description="Architecture at which the weights are trained."
+        default="sample",
+        description="Architecture at which the weights are trained: the mean of the distribution, "
+        "or another draw in every step. At the mean, weights are worth little to one architecture.",
     )
     warmup_epochs: int = Field(
         default=0, ge=0, strict=True, description="First epochs that train the weights only."

@@ -69,6 +69,8 @@ class Learning:
             images=_step_images(config) if optimizer.uses_supernet else 0,
             device=precision.device,
         )
+        epochs = config.training.epochs - config.training.warmup_epochs
+        optimizer.set_length(max(1, epochs * batches.train.steps_per_epoch))
         with seeded(derive_seed(config.seed, "supernet")):
             supernet = components.space.supernet(components.task)
         self._supernet = supernet.to(precision.device, precision.storage)

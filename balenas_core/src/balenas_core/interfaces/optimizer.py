@@ -48,6 +48,16 @@ class ArchitectureOptimizer(ABC):
     uses_supernet: bool = True
     """False for methods that learn nothing from a supernet; it is then not trained."""
 
+    def set_length(self, steps: int) -> None:
+        """Take note of the number of steps that the search makes at most, for step sizes.
+
+        Called once, before anything else. The default does nothing.
+
+        Args:
+            steps: At least 1.
+        """
+        del steps
+
     def set_progress(self, fraction: float) -> None:
         """Take note of the share of the search that is done, in [0, 1], for schedules.
 

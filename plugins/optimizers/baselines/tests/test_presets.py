@@ -25,6 +25,8 @@ def _config(name, **flags):
 def test_every_promised_preset_is_there():
     promised = {
         "balenas",
+        "balenas-authors",
+        "balenas-categorical",
         "balenas-tf",
         "darts",
         "darts-2nd",
@@ -86,10 +88,10 @@ def test_the_settings_are_those_of_the_papers():
     assert _config("darts-2nd", space="darts").optimizer.options.unrolled
     gdas = _config("gdas", space="darts").distribution.options
     assert (gdas.temperature_start, gdas.temperature_end) == (10, 0.1)
-    ngvi = _config("balenas", space="darts").optimizer.options
-    assert (ngvi.variant, ngvi.mc_samples) == ("vadam", 1)
-    # Another variant brings its own: nothing of this one is given.
-    assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (None,) * 4
+    authors = _config("balenas-authors", space="darts")
+    ngvi = authors.optimizer.options
+    assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
+    assert authors.training.weights_at == "mean"
     pc_darts = _config("pc-darts", space="nb201")
     assert pc_darts.space.options.partial_channels == 4
     assert pc_darts.training.warmup_epochs == 15

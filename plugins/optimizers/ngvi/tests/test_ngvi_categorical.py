@@ -71,6 +71,31 @@ def test_the_optimizer_finds_the_boltzmann_distribution_of_a_linear_loss():
     torch.testing.assert_close(average, expected, rtol=0, atol=0.05)
 
 
+@pytest.mark.parametrize(("steps", "expected"), [(3136, 0.1), (784, 0.2)])
+def test_the_step_size_leaves_the_same_noise_in_searches_of_every_length(steps, expected):
+    distribution = GumbelSoftmaxDistribution(
+        GumbelSoftmaxOptions(initial_scale=0), decisions=DECISIONS, generator=generator(0)
+    )
+    optimizer = CategoricalNGVIOptimizer(
+        CategoricalOptions(clip_radius=None),
+        distribution=distribution,
+        dataset_size=10**9,
+        generator=generator(1),
+    )
+    optimizer.set_length(steps)
+    slope = torch.tensor([[1.0, 0.0, -1.0]]).expand_as(COSTS)
+    gradients = torch.autograd.functional.jacobian(
+        lambda logits: (torch.softmax(logits, -1) * slope).sum(), torch.zeros_like(COSTS)
+    )
+    # At uniform probabilities the natural gradient is that of the logits over 1 / choices.
+    step = expected * natural_gradient(gradients, torch.full_like(COSTS, 1 / 3))
+    distribution.weights = lambda generator: distribution.mean_weights()
+    optimizer.step(lambda weights: (weights["cell"] * slope.float()).sum())
+    torch.testing.assert_close(
+        distribution.logits["cell"].double(), -step.double(), atol=1e-6, rtol=1e-5
+    )
+
+
 def test_kl_is_zero_at_the_uniform_distribution_and_log_n_at_a_certain_one():
     distribution = GumbelSoftmaxDistribution(
         GumbelSoftmaxOptions(initial_scale=0), decisions=DECISIONS, generator=generator(0)

@@ -110,6 +110,47 @@ def test_the_configuration_refuses_what_the_optimizer_would(variant, prior, sigm
         _pair(sigma=sigma, **options)
 
 
+def _moved(optimizer, distribution, steps):
+    """Return how far the largest logit has gone under a gradient that never changes."""
+    optimizer.set_length(steps)
+    before = distribution.mean["cell"].detach().clone()
+    slope = torch.tensor([[1.0, 0.0, -1.0], [-1.0, 1.0, 0.0]])
+
+    def objective(weights):
+        return (weights["cell"].log() * slope).sum()
+
+    for _ in range(steps):
+        optimizer.step(objective)
+    return (distribution.mean["cell"].detach() - before).abs().max().item()
+
+
+@pytest.mark.parametrize("steps", [20, 200])
+def test_a_steady_gradient_moves_a_logit_by_the_distance_in_a_search_of_any_length(steps):
+    distribution, optimizer = _pair(distance=6.0, prior_precision=1e-6, sigma=1.0)
+    assert _moved(optimizer, distribution, steps) == pytest.approx(6.0, rel=0.02)
+
+
+def test_a_step_size_that_is_given_holds_for_every_length():
+    distribution, optimizer = _pair(lr=0.01, prior_precision=1e-6)
+    assert _moved(optimizer, distribution, 20) == pytest.approx(0.2, rel=0.02)
+
+
+def test_the_curvature_is_a_mean_over_a_third_of_the_search():
+    _, optimizer = _pair()
+    optimizer.set_length(300)
+    assert optimizer._ngvi.param_groups[0]["betas"] == (0.5, pytest.approx(0.99))
+    _, given = _pair(beta2=0.9)
+    given.set_length(300)
+    assert given._ngvi.param_groups[0]["betas"] == (0.5, 0.9)
+
+
+def test_ivon_keeps_its_step_whatever_the_length():
+    _, optimizer = _pair(variant="ivon")
+    optimizer.set_length(10)
+    group = optimizer._ngvi.param_groups[0]
+    assert (group["lr"], group["betas"]) == (0.1, (0.9, 0.9995))
+
+
 def test_the_temperature_follows_its_schedule():
     _, optimizer = _pair(temperature_start=0.01, temperature=1.0)
     sizes = []

@@ -98,13 +98,44 @@ SDARTS_RS: Preset = {
     "modifiers": {"perturbation": {"start": 0.03, "end": 0.3}},
 }
 
-BALENAS: Preset = {
-    # Zhang et al. 2022, CVPR, and the authors' released optimizer.
+BALENAS_AUTHORS: Preset = {
+    # Zhang et al. 2022, CVPR, as the authors' released optimizer has it.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
     # Step size, decays and prior are the variant's own, so that another one brings its own.
     "optimizer": {"name": "ngvi", "variant": "vadam", "mc_samples": 1},
     "selector": {"name": "argmax"},
     "training": _TRAINING,
+}
+
+BALENAS: Preset = {
+    # The same Gaussian, with weights trained at its draws, and a step and a memory of the
+    # curvature that follow the length of the search: docs/methods.md says what each is worth.
+    "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
+    "optimizer": {
+        "name": "ngvi",
+        "variant": "vadam",
+        "distance": 6.0,
+        "beta1": 0.5,
+        "prior_precision": 1.0,
+        "mc_samples": 1,
+    },
+    "selector": {"name": "argmax"},
+    "training": _SAMPLED,
+}
+
+BALENAS_CATEGORICAL: Preset = {
+    # The Bayesian learning rule on the choices themselves instead of on Gaussian logits.
+    "distribution": {
+        "name": "gumbel_softmax",
+        "initial_scale": 1e-3,
+        "hard": False,
+        "temperature_start": 1.0,
+        "temperature_end": 0.33,
+        "temperature_schedule": "exponential",
+    },
+    "optimizer": {"name": "ngvi_categorical", "beta1": 0.9, "clip_radius": 1.0},
+    "selector": {"name": "argmax"},
+    "training": _SAMPLED,
 }
 
 BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "auto", "draws": 64}}

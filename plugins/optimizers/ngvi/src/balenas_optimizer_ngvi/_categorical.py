@@ -41,6 +41,14 @@ def updated_logits(logits: Tensor, momentum: Tensor, *, lr: float, shrinkage: fl
     return logits - lr * (momentum + shrinkage * logits)
 
 
+def _step_size(steps: int) -> float:
+    """Return 0.1 in a search of 3,136 steps, and the same noise of the logits in any other.
+
+    Steps whose gradients are noise leave one of size lr * sqrt(steps) behind.
+    """
+    return 0.1 * math.sqrt(_REFERENCE_STEPS / steps)
+
+
 class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     """Drives one categorical per slot by the Bayesian learning rule.
 
@@ -71,6 +79,11 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
             name: torch.zeros_like(logits) for name, logits in distribution.logits.items()
         }
         self._steps = 0
+        self._lr = options.lr or _step_size(_REFERENCE_STEPS)
+
+    def set_length(self, steps: int) -> None:
+        """Set the step size, where the options leave it to the length of the search."""
+        self._lr = self._options.lr or _step_size(steps)
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` relaxed draws; return their mean loss."""
@@ -103,9 +116,7 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
             momentum = self._momentum[name].to(parameter).lerp(natural, 1 - options.beta1)
             self._momentum[name] = momentum
             parameter.copy_(
-                updated_logits(
-                    parameter, momentum / debias, lr=options.lr, shrinkage=self._shrinkage
-                )
+                updated_logits(parameter, momentum / debias, lr=self._lr, shrinkage=self._shrinkage)
             )
 
     def state_dict(self) -> dict[str, Any]:
@@ -137,3 +148,5 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
 
 # Keeps 1 / p finite in float32; far below any probability that still influences a search.
 _SMALLEST = 1e-12
+
+_REFERENCE_STEPS = 3136

@@ -27,7 +27,24 @@ DEFAULTS = {
     "ivon": VariantDefaults(lr=0.1, beta1=0.9, beta2=0.9995, prior_precision=0.1),
 }
 """Settings of each variant: the released code of BaLeNAS for vadam; for ivon those of its paper,
-with the curvature averaged over the steps of a search and a prior wider than the start."""
+with the curvature averaged over the steps of a search and a prior wider than the start.
+
+For vadam in a search, lr and beta2 hold only until ``length_dependent`` replaces them."""
+
+
+def length_dependent(steps: int, distance: float) -> tuple[float, float]:
+    """Return step size and decay of the curvature of a search of so many steps (vadam).
+
+    A step is at most about lr long, whatever the scale of the loss, so that lr = distance / steps
+    moves a logit whose gradient never changes by ``distance``, in a short search as in a long
+    one. The curvature is averaged over a third of the search: beta2 = 1 - 3 / steps, so that all
+    but exp(-3) of its start is forgotten at the end, and sigma can follow.
+
+    Example:
+        >>> length_dependent(2000, 6.0)
+        (0.003, 0.9985)
+    """
+    return distance / steps, max(0.0, 1.0 - 3.0 / steps)
 
 
 class NGVIOptions(PluginOptions):
@@ -38,13 +55,25 @@ class NGVIOptions(PluginOptions):
         description="Update rule: vadam (BaLeNAS) or ivon (unbiased Hessian estimate).",
     )
     lr: float | None = Field(
-        default=None, gt=0, description="Step size; null for 3e-4 (vadam) or 0.1 (ivon)."
+        default=None,
+        gt=0,
+        description="Step size; null for distance / number of steps (vadam) or 0.1 (ivon).",
+    )
+    distance: float = Field(
+        default=6.0,
+        gt=0,
+        description="Where lr is null: how far the search would move a logit whose gradient never "
+        "changed. It makes short searches move as far as long ones (vadam).",
     )
     beta1: float | None = Field(
         default=None, ge=0, lt=1, description="Decay of the momentum; null for the variant's own."
     )
     beta2: float | None = Field(
-        default=None, ge=0, lt=1, description="Decay of the curvature; null for the variant's own."
+        default=None,
+        ge=0,
+        lt=1,
+        description="Decay of the curvature; null for a mean over a third of the search (vadam), "
+        "or 0.9995 (ivon).",
     )
     ess: float | None = Field(
         default=None,
@@ -102,7 +131,11 @@ PRIOR_TOLERANCE = 1e-6
 class CategoricalOptions(PluginOptions):
     """Settings of natural-gradient variational inference of categorical choices."""
 
-    lr: float = Field(default=0.1, gt=0, description="Step size.")
+    lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="Step size; null for 5.6 / sqrt(number of steps), which is 0.1 in 3,136.",
+    )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the momentum.")
     ess: float | None = Field(
         default=None,

@@ -11,7 +11,12 @@ from torch import Generator
 from balenas_core import ArchitectureOptimizer, Objective
 from balenas_core.distributions import GaussianDistribution
 from balenas_core.errors import DivergenceError
-from balenas_optimizer_ngvi._config import DEFAULTS, PRIOR_TOLERANCE, NGVIOptions
+from balenas_optimizer_ngvi._config import (
+    DEFAULTS,
+    PRIOR_TOLERANCE,
+    NGVIOptions,
+    length_dependent,
+)
 from balenas_optimizer_ngvi._native import native_status
 from balenas_optimizer_ngvi._optimizer import NGVI
 
@@ -58,6 +63,18 @@ class NGVIOptimizer(ArchitectureOptimizer):
             generator=generator,
         )
         self.set_progress(0.0)
+
+    def set_length(self, steps: int) -> None:
+        """Set what the options leave to the length of the search."""
+        options = self._options
+        if options.variant != "vadam":
+            return
+        lr, beta2 = length_dependent(steps, options.distance)
+        for group in self._ngvi.param_groups:
+            if options.lr is None:
+                group["lr"] = lr
+            if options.beta2 is None:
+                group["betas"] = (group["betas"][0], beta2)
 
     def set_progress(self, fraction: float) -> None:
         """Set the temperature for the share of the search that is done."""
