@@ -142,14 +142,45 @@ def test_the_best_are_kept():
     assert len(selection.candidates) == 5
 
 
-def test_the_supernet_ranks_by_accuracy_with_inherited_weights():
+@pytest.mark.parametrize(("criterion", "best"), [("accuracy", "largest"), ("loss", "smallest")])
+def test_the_supernet_ranks_by_what_inherited_weights_are_worth(criterion, best):
     where = context()
-    selection = SupernetSelector(SupernetOptions(draws=40)).select(where)
+    selector = SupernetSelector(SupernetOptions(draws=40, criterion=criterion))
+    selection = selector.select(where)
+    measure = {"accuracy": where.evaluate, "loss": where.evaluate_loss}[criterion]
     for candidate in selection.candidates:
         network = where.space.inherit(where.supernet, candidate.architecture)
-        assert candidate.scores["inherited_accuracy"] == where.evaluate(network)
-    scores = [candidate.scores["inherited_accuracy"] for candidate in selection.candidates]
-    assert scores == sorted(scores, reverse=True)
+        assert candidate.scores[f"inherited_{criterion}"] == measure(network)
+    scores = [candidate.scores[f"inherited_{criterion}"] for candidate in selection.candidates]
+    assert scores == sorted(scores, reverse=best == "largest")
+
+
+def test_a_supernet_without_a_loss_says_what_to_set():
+    with pytest.raises(UsageError, match=r"selector\.supernet\.criterion=accuracy"):
+        SupernetSelector(SupernetOptions()).select(context(evaluate_loss=None))
+
+
+def test_later_stages_see_where_a_candidate_stood_before():
+    seen = []
+
+    class Watching(RandomSelector):
+        def rank(self, pool, context):
+            seen.append([draw.evidence for draw in pool])
+            return super().rank(pool, context)
+
+    pool = RandomChoiceOptions(draws=40)
+    stages = {
+        "convs": RankingSelector({"convs": Convs()}),
+        "a": Watching(pool),
+        "b": Watching(pool),
+    }
+    StagedSelector(stages, (4, 3)).select(context())
+    (first, second) = seen
+    assert [len(evidence) for evidence in first] == [1, 1, 1, 1]
+    values = [evidence[0] for evidence in first]
+    assert values == sorted(values, reverse=True)
+    assert values[0] > 0
+    assert [len(evidence) for evidence in second] == [2, 2, 2]
 
 
 @pytest.mark.parametrize(

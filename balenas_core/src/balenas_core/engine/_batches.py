@@ -20,12 +20,14 @@ class SearchBatches:
         evaluation: The images of ``validation`` in order and without augmentation, which
             measure accuracy.
         validation_images: Number of images of the validation half.
+        dataset: All images.
     """
 
     train: BatchLoader
     validation: BatchLoader
     evaluation: BatchLoader
     validation_images: int
+    dataset: ImageDataset
 
     @classmethod
     def of(cls, dataset: ImageDataset, config: SearchConfig) -> SearchBatches:
@@ -57,7 +59,25 @@ class SearchBatches:
                 (parts.validation, "evaluation", False),
             )
         )
-        return cls(train, validation, evaluation, len(parts.validation))
+        return cls(train, validation, evaluation, len(parts.validation), dataset)
+
+    def divided(
+        self, fraction: float, batch_size: int, seed: int
+    ) -> tuple[BatchLoader, BatchLoader]:
+        """Return loaders of all images but a fraction, augmented, and of that fraction.
+
+        They load in this process, so that there is nothing to close.
+
+        Raises:
+            DataError: The images do not suffice.
+        """
+        parts = split(self.dataset, fraction, seed=seed)
+        size = min(batch_size, len(parts.train))
+        train = BatchLoader(parts.train, batch_size=size, seed=derive_seed(seed, "train"))
+        held_out = BatchLoader(
+            parts.validation, batch_size=batch_size, seed=seed, shuffle=False, drop_last=False
+        )
+        return train, held_out
 
     def close(self) -> None:
         """End the processes that load images."""

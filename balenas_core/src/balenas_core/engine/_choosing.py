@@ -94,6 +94,8 @@ class Choosing:
             training_batches=measuring.training_batches,
             validation_batches=measuring.validation_batches,
             is_supernet_trained=learned.is_supernet_trained,
+            evaluate_loss=measuring.recalibrated_loss,
+            divide=measuring.divided,
         )
         if self._scores is None:
             return context

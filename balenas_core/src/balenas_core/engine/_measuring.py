@@ -10,8 +10,9 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from balenas_core.engine._batches import SearchBatches
-from balenas_core.engine.bilevel import Precision, accuracy
+from balenas_core.engine.bilevel import Precision, evaluation
 from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.selection import Division
 from balenas_core.interfaces.space import Supernet, Weights
 
 _RECALIBRATION_BATCHES = 20
@@ -35,8 +36,7 @@ class Measuring:
 
     def accuracy(self, network: nn.Module) -> float:
         """Return the accuracy of a network in percent."""
-        batches = self._interruptible(self._batches.evaluation.iterate(0))
-        return accuracy(network, batches, self.precision)
+        return self._evaluation(network)[1]
 
     def supernet_accuracy(self, supernet: Supernet, weights: Weights) -> float:
         """Return the accuracy of a supernet at architecture weights, in percent."""
@@ -48,9 +48,22 @@ class Measuring:
         The supernet's running statistics are those of the mixture; one architecture alone has
         others, and without its own an inherited network guesses.
         """
-        batches = itertools.islice(self._batches.train.iterate(0), _RECALIBRATION_BATCHES)
-        update_bn((self.precision.move(batch).images for batch in batches), network)
-        return self.accuracy(network)
+        self._recalibrate(network)
+        return self._evaluation(network)[1]
+
+    def recalibrated_loss(self, network: nn.Module) -> float:
+        """Return the mean loss of a network, measured in the same way."""
+        self._recalibrate(network)
+        return self._evaluation(network)[0]
+
+    def divided(self, fraction: float, batch_size: int, seed: int) -> Division:
+        """Return batches of all images, of which another part is held out for every seed."""
+        train, held_out = self._batches.divided(fraction, batch_size, seed)
+        return Division(
+            training=lambda epoch: self._moved(train.iterate(epoch)),
+            validation=lambda: self._moved(held_out.iterate(0)),
+            steps=train.steps_per_epoch,
+        )
 
     def first_batch(self) -> Batch:
         """Return the first batch of the validation half, where it was loaded."""
@@ -63,6 +76,15 @@ class Measuring:
     def validation_batches(self) -> Iterator[Batch]:
         """Yield the batches of the validation half, on the device."""
         return self._moved(self._batches.evaluation.iterate(0))
+
+    def _recalibrate(self, network: nn.Module) -> None:
+        batches = itertools.islice(self._batches.train.iterate(0), _RECALIBRATION_BATCHES)
+        update_bn((self.precision.move(batch).images for batch in batches), network)
+
+    def _evaluation(self, network: nn.Module) -> tuple[float, float]:
+        """Return mean loss and accuracy in percent."""
+        batches = self._interruptible(self._batches.evaluation.iterate(0))
+        return evaluation(network, batches, self.precision)
 
     def _moved(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         return map(self.precision.move, self._interruptible(batches))

@@ -307,8 +307,10 @@ def _frozen(module: nn.Module) -> Iterator[None]:
 
 
 @torch.no_grad()
-def accuracy(network: nn.Module, batches: Iterator[Batch], precision: Precision) -> float:
-    """Return the accuracy in percent of a network over batches, in evaluation mode."""
+def evaluation(
+    network: nn.Module, batches: Iterator[Batch], precision: Precision
+) -> tuple[float, float]:
+    """Return mean loss and accuracy in percent of a network, in evaluation mode."""
     was_training = network.training
     network.eval()
     running = Running()
@@ -316,10 +318,13 @@ def accuracy(network: nn.Module, batches: Iterator[Batch], precision: Precision)
         for batch in batches:
             moved = precision.move(batch)
             with precision.autocast():
-                predicted = network(moved.images).argmax(-1)
-            running.add(0.0, int((predicted == moved.labels).sum().item()), len(moved.labels))
+                logits = network(moved.images)
+            loss = F.cross_entropy(logits.to(precision.storage), moved.labels)
+            correct = (logits.argmax(-1) == moved.labels).sum()
+            running.add(loss.item(), int(correct.item()), len(moved.labels))
     finally:
         network.train(was_training)
-    result = running.accuracy
-    assert result is not None, "a validation part has at least one batch"
-    return result
+    loss_mean, accuracy = running.mean_loss, running.accuracy
+    assert loss_mean is not None, "a validation part has at least one batch"
+    assert accuracy is not None, "a validation part has at least one batch"
+    return loss_mean, accuracy

@@ -143,6 +143,21 @@ def _front(candidates: tuple[Candidate, ...], cost: str) -> tuple[Candidate, ...
     return tuple(front)
 
 
+@dataclass(frozen=True, slots=True)
+class Division:
+    """All training images of a search, divided anew: for training one candidate alone.
+
+    Args:
+        training: Augmented batches of an epoch. Another call ends the iteration before.
+        validation: Batches of the images that are held out, not augmented.
+        steps: Batches of an epoch.
+    """
+
+    training: Callable[[int], Iterator[Batch]]
+    validation: Callable[[], Iterator[Batch]]
+    steps: int
+
+
 def _compute(key: str, compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
     del key
     return compute()
@@ -175,6 +190,10 @@ class SelectionContext:
         validation_batches: Batches of the validation half, on the device; None for ``batch``
             alone. ``evaluate`` ends the iteration.
         is_supernet_trained: Whether the supernet's weights were trained.
+        evaluate_loss: Mean loss of a network on the validation half, measured as ``evaluate``
+            measures the accuracy; None where there is no such half.
+        divide: ``divide(fraction, batch_size, seed)`` holds out that fraction of all images that
+            the search has, other ones for every seed; None where there are no such images.
     """
 
     space: AnySpace
@@ -192,6 +211,8 @@ class SelectionContext:
     validation_batches: Callable[[], Iterator[Batch]] | None = None
     is_supernet_trained: bool = True
     seconds: Callable[[], float] = time.perf_counter
+    evaluate_loss: Callable[[nn.Module], float] | None = None
+    divide: Callable[[float, int, int], Division] | None = None
 
 
 class Selector(ABC):

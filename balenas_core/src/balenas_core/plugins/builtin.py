@@ -12,6 +12,7 @@ from balenas_core.plugins.selector_options import (
     BenchmarkOptions,
     PerturbationSelectorOptions,
     RandomChoiceOptions as RandomChoiceOptions,
+    RefineOptions,
     SupernetOptions,
     TrainOptions,
 )
@@ -131,7 +132,7 @@ random_choice = Plugin(
 )
 supernet = Plugin(
     kind="selector",
-    summary="validation accuracy of draws with the weights they inherit from the supernet",
+    summary="validation loss of draws with the weights they inherit from the supernet",
     api_version=1,
     implementation="balenas_core.selectors:SupernetSelector",
     options=SupernetOptions,
@@ -143,6 +144,14 @@ train = Plugin(
     api_version=1,
     implementation="balenas_core.selectors:TrainSelector",
     options=TrainOptions,
+    provides=("stage",),
+)
+refine = Plugin(
+    kind="selector",
+    summary="short trainings on all images, as a small Bayesian model says, until one is clear",
+    api_version=1,
+    implementation="balenas_core.selectors:RefineSelector",
+    options=RefineOptions,
     provides=("stage",),
 )
 benchmark = Plugin(

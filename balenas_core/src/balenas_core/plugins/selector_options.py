@@ -14,7 +14,11 @@ class RandomChoiceOptions(PoolOptions):
 
 
 class SupernetOptions(PoolOptions):
-    """The pool that is ranked by the accuracy with inherited weights."""
+    """The pool that is ranked with inherited weights, and by what."""
+
+    criterion: Literal["loss", "accuracy"] = Field(
+        default="loss", description="What ranks networks with inherited weights."
+    )
 
 
 class BenchmarkOptions(PoolOptions):
@@ -45,6 +49,37 @@ class TrainOptions(PoolOptions):
     )
     lr: float = Field(
         default=0.05, gt=0, description="Learning rate of SGD at the start of its cosine."
+    )
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD, Nesterov's.")
+    weight_decay: float = Field(default=5e-4, ge=0, description="L2 penalty of the weights.")
+
+
+class RefineOptions(PoolOptions):
+    """Short trainings on all images, one after the other, as a small Bayesian model says."""
+
+    trainings: int = Field(
+        default=16, ge=1, strict=True, description="Trainings at most, of all candidates together."
+    )
+    confidence: float = Field(
+        default=0.9,
+        gt=0,
+        le=1,
+        description="Stop when a candidate is the best with this probability.",
+    )
+    epochs: int = Field(
+        default=8, ge=1, strict=True, description="Epochs of every training, on all images."
+    )
+    batch_size: int = Field(
+        default=128, ge=1, strict=True, description="Images per step of a training."
+    )
+    held_out: float = Field(
+        default=0.15,
+        gt=0,
+        lt=1,
+        description="Share of the images that measures a training, other ones for every round.",
+    )
+    lr: float = Field(
+        default=0.2, gt=0, description="Largest learning rate of SGD, in the middle of one cycle."
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD, Nesterov's.")
     weight_decay: float = Field(default=5e-4, ge=0, description="L2 penalty of the weights.")

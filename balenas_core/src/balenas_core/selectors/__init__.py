@@ -14,6 +14,7 @@ from balenas_core.selectors._pool import (
 )
 from balenas_core.selectors._random import RandomSelector as RandomSelector
 from balenas_core.selectors._ranking import RankingSelector as RankingSelector
+from balenas_core.selectors._refine import RefineSelector as RefineSelector
 from balenas_core.selectors._scoped import scoped as scoped
 from balenas_core.selectors._staged import StagedSelector as StagedSelector
 from balenas_core.selectors._supernet import SupernetSelector as SupernetSelector

@@ -13,12 +13,17 @@ _DRAWS_PER_REPORT = 1000
 
 @dataclass(frozen=True, slots=True)
 class Draw:
-    """A distinct architecture of the pool, how often it was drawn, and what it costs."""
+    """A distinct architecture of the pool, how often it was drawn, and what it costs.
+
+    ``evidence`` has a number from each stage before: where the architecture stood in its order, as
+    a normal score (0 in the middle, larger is better).
+    """
 
     architecture: Architecture
     count: int
     is_argmax: bool
     costs: Mapping[str, float] = field(default_factory=dict)
+    evidence: tuple[float, ...] = ()
 
     @property
     def tie_break(self) -> tuple[bool, int, str]:

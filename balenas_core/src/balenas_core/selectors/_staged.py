@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from statistics import NormalDist
 
 from balenas_core.interfaces.selection import SelectionContext, Stage
 from balenas_core.plugins.selector_options import PoolOptions
@@ -50,6 +51,7 @@ class StagedSelector(PoolSelector):
         scores: list[dict[str, float]] = [{} for _ in pool]
         records: list[Stage] = []
         sizes = _sizes(len(pool), self._survivors)
+        evidence: list[list[float]] = [[] for _ in pool]
         epochs = 0
         for number, ((name, stage), left) in enumerate(
             zip(self._stages.items(), self._survivors, strict=True)
@@ -57,16 +59,32 @@ class StagedSelector(PoolSelector):
             stay, out = order[: sizes[number]], order[sizes[number] :]
             begun = context.seconds()
             report = _report(context, sizes, number)
-            ranking = stage.rank([pool[i] for i in stay], replace(context, report=report))
+            members = [replace(pool[i], evidence=tuple(evidence[i])) for i in stay]
+            ranking = stage.rank(members, replace(context, report=report))
             for i, found in zip(stay, ranking.scores, strict=True):
                 scores[i] |= found
             ranked = [stay[k] for k in ranking.order]
             order = ranked + out
+            for i, score in zip(ranked, normal_scores(len(ranked)), strict=True):
+                evidence[i].append(score)
             survivors = tuple(pool[i].architecture for i in ranked[:left])
             seconds = context.seconds() - begun
             records.append(Stage(name, len(stay), survivors, ranking.epochs, seconds))
             epochs += ranking.epochs
         return Ranking(order, scores, epochs, tuple(records))
+
+
+def normal_scores(count: int) -> list[float]:
+    """Return the standard normal quantiles of places 1 to ``count``, the first the largest.
+
+    The quantile at place k is that of 1 - (k - 1/2) / count.
+
+    Example:
+        >>> [round(score, 2) for score in normal_scores(3)]
+        [0.97, 0.0, -0.97]
+    """
+    quantile = NormalDist().inv_cdf
+    return [quantile(1 - (place + 0.5) / count) for place in range(count)]
 
 
 def _sizes(pool: int, survivors: Sequence[int]) -> list[int]:

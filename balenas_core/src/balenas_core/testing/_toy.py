@@ -14,7 +14,7 @@ from balenas_core.errors import ArchitectureError
 from balenas_core.interfaces.architecture import Architecture, Cell, Edge
 from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.proxy import Batch
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.selection import Division, SelectionContext
 from balenas_core.interfaces.space import Decision, SearchSpace, Supernet, Task, Weights
 from balenas_core.random import generator, seeded
 
@@ -225,6 +225,20 @@ def toy_context(
         correct = network(batch.images).argmax(-1) == batch.labels
         return 100.0 * float(correct.double().mean())
 
+    @torch.no_grad()
+    def evaluate_loss(network: nn.Module) -> float:
+        return float(nn.functional.cross_entropy(network(batch.images), batch.labels))
+
+    def divide(fraction: float, batch_size: int, seed: int) -> Division:
+        held_out = max(1, round(fraction * len(batch.labels)))
+        order = torch.randperm(len(batch.labels), generator=generator(seed, "divide"))
+        here, rest = order[:held_out], order[held_out:]
+        return Division(
+            training=lambda epoch: iter([Batch(batch.images[rest], batch.labels[rest])] * 2),
+            validation=lambda: iter([Batch(batch.images[here], batch.labels[here])]),
+            steps=2,
+        )
+
     return SelectionContext(
         space=space,
         task=task,
@@ -237,4 +251,6 @@ def toy_context(
         device=torch.device("cpu"),
         report=lambda done, total: None,
         training_batches=lambda epoch: iter([batch] * 4),
+        evaluate_loss=evaluate_loss,
+        divide=divide,
     )
