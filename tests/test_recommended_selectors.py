@@ -14,11 +14,15 @@ SMALL = {
 }
 
 
+TRAINED = {"draws": 3, "refine": {"trainings": 3, "epochs": 1}}
+SELECTORS = {"nb201": TRAINED, "nb1shot1": TRAINED}
+
+
 def config(name, **changes):
     return SearchConfig(
         space={"name": name, **SMALL.get(name, {})},
         optimizer={"name": "random"},
-        selector={"name": "auto", "draws": 3},
+        selector={"name": "auto", "draws": 3, **SELECTORS.get(name, {})},
         data="digits",
         check_epochs=0,
         **changes,

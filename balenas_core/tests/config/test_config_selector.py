@@ -32,6 +32,11 @@ class TestSelector:
         found = load(registry, selector={"name": "auto", **given})
         assert found == load(registry, selector={"name": "synflow+naswot", **given})
 
+    def test_a_space_may_recommend_options_which_the_users_own_go_over(self, registry):
+        found = load(registry, space="staged", selector={"name": "auto", "draws": 3})
+        given = {"name": "synflow+naswot", "draws": 3, "aggregate": "mean_rank"}
+        assert found.selector == load(registry, space="staged", selector=given).selector
+
     def test_auto_is_refused_where_the_space_recommends_nothing(self, registry):
         with pytest.raises(ConfigError, match="selector: space 'plain' recommends no selector"):
             load(registry, space="plain", optimizer="free", distribution="point", selector="auto")

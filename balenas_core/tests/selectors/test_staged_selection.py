@@ -155,6 +155,18 @@ def test_the_supernet_ranks_by_what_inherited_weights_are_worth(criterion, best)
     assert scores == sorted(scores, reverse=best == "largest")
 
 
+def test_an_optional_supernet_that_was_not_trained_changes_no_order():
+    where = context(is_supernet_trained=False)
+    stages = {
+        "convs": RankingSelector({"convs": Convs()}),
+        "supernet": SupernetSelector(SupernetOptions(optional=True)),
+    }
+    pool = PoolOptions(draws=40)
+    found = StagedSelector(stages, (3,), pool).select(where)
+    alone = RankingSelector({"convs": Convs()}, pool).select(context())
+    assert texts(found.candidates) == texts(alone.candidates)
+
+
 def test_a_supernet_without_a_loss_says_what_to_set():
     with pytest.raises(UsageError, match=r"selector\.supernet\.criterion=accuracy"):
         SupernetSelector(SupernetOptions()).select(context(evaluate_loss=None))

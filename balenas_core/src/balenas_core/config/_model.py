@@ -193,7 +193,9 @@ def _validate_selector(value: Any, info: ValidationInfo) -> PluginSection:
     if recommended is None:
         known = choices("selector", registry)
         fail([Problem(("name",), f"space {space.name!r} recommends no selector. {known}")])
-    return resolve_selector({**section, "name": recommended}, registry)
+    given = {"name": recommended} if isinstance(recommended, str) else recommended
+    own = {key: value for key, value in section.items() if key != "name"}
+    return resolve_selector({**given, **own}, registry)
 
 
 def _validate_distribution(value: Any, info: ValidationInfo) -> PluginSection:

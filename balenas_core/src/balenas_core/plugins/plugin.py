@@ -50,8 +50,9 @@ class Plugin:
         needs: Kind -> capabilities that the partner of that kind must provide, such as
             ``{"distribution": ("gaussian",)}``.
         defaults: Kind -> name of the partner to take when the user names none.
-        recommends: Kind -> name of the partner to take when the user asks for ``auto``. A space
-            recommends a selector: which proxies rank well differs from space to space.
+        recommends: Kind -> name of the partner to take when the user asks for ``auto``, or its
+            section, with options that hold where the user gives no others. A space recommends a
+            selector: which proxies rank well differs from space to space.
         status: ``"package.module:function"`` of a function without arguments that says how the
             plugin runs here, such as which compiled kernels it found: one line of text, or a
             mapping of text to text. Shown by ``balenas plugins info`` and ``balenas doctor``.
@@ -75,7 +76,7 @@ class Plugin:
     provides: tuple[str, ...] = ()
     needs: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
-    recommends: Mapping[str, str] = field(default_factory=dict)
+    recommends: Mapping[str, str | Mapping[str, Any]] = field(default_factory=dict)
     status: str | None = None
 
     def load_implementation(self) -> Any:

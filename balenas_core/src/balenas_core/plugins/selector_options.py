@@ -19,6 +19,11 @@ class SupernetOptions(PoolOptions):
     criterion: Literal["loss", "accuracy"] = Field(
         default="loss", description="What ranks networks with inherited weights."
     )
+    optional: bool = Field(
+        default=False,
+        description="Whether to keep the order as it is where no supernet was trained, instead of "
+        "refusing.",
+    )
 
 
 class BenchmarkOptions(PoolOptions):

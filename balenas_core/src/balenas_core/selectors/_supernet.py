@@ -34,8 +34,10 @@ class SupernetSelector(PoolSelector):
         """Measure every candidate.
 
         Raises:
-            UsageError: No supernet was trained.
+            UsageError: No supernet was trained, and the stage is not optional.
         """
+        if self._options.optional and not context.is_supernet_trained:
+            return Ranking(range(len(pool)), [{} for _ in pool])
         check_trained_supernet(context, "supernet")
         is_loss = self._options.criterion == "loss"
         score = f"inherited_{self._options.criterion}"

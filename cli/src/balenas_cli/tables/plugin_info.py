@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -60,7 +61,10 @@ def describe(ref: PluginRef) -> dict[str, Any]:
         "provides": list(plugin.provides),
         "needs": {kind: list(names) for kind, names in plugin.needs.items()},
         "defaults": dict(plugin.defaults),
-        "recommends": dict(plugin.recommends),
+        "recommends": {
+            kind: value if isinstance(value, str) else dict(value)
+            for kind, value in plugin.recommends.items()
+        },
         "status": runs,
         "options": option_rows(plugin.options),
         "settings": dict(load_preset(ref)) if ref.kind == "preset" else None,
@@ -128,6 +132,14 @@ def render(facts: dict[str, Any]) -> RenderableType:
     return Group(*parts)
 
 
+def _named(recommended: str | Mapping[str, Any]) -> str:
+    """Return a recommendation as text, with the options that it sets."""
+    if isinstance(recommended, str):
+        return recommended
+    options = ", ".join(f"{k}: {v}" for k, v in recommended.items() if k != "name")
+    return f"{recommended['name']} ({options})"
+
+
 def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
     lines = [
         ("distribution", f"{facts['distribution']} {facts['version']}"),
@@ -136,7 +148,7 @@ def _lines(facts: dict[str, Any]) -> list[tuple[str, str]]:
         ("provides", ", ".join(facts["provides"])),
         ("needs", "; ".join(f"{k} with {', '.join(v)}" for k, v in facts["needs"].items())),
         ("by default with", ", ".join(f"{k} {v}" for k, v in facts["defaults"].items())),
-        ("recommends", ", ".join(f"{k} {v}" for k, v in facts["recommends"].items())),
+        ("recommends", ", ".join(f"{k} {_named(v)}" for k, v in facts["recommends"].items())),
         *((f"status {key}".strip(), value) for key, value in facts["status"].items()),
     ]
     return [(key, value) for key, value in lines if value]

@@ -108,9 +108,10 @@ def _small(name, **changes):
         "training.warmup_epochs": 0,
         **changes,
     }
-    settings = {"random": "evaluations", "evolution": "evaluations", "balenas-tf": "draws"}
-    if name in settings:
-        flags[f"selector.{settings[name]}"] = 3
+    if name in ("random", "evolution"):
+        flags["selector.evaluations"] = 3
+    if name == "balenas-tf":
+        flags |= {"selector.draws": 3, "selector.refine": {"trainings": 2, "epochs": 1}}
     if name == "evolution":
         flags |= {"selector.population": 2, "selector.tournament": 1}
     return _config(name, **flags)

@@ -138,7 +138,7 @@ BALENAS_CATEGORICAL: Preset = {
     "training": _SAMPLED,
 }
 
-BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "auto", "draws": 64}}
+BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "auto"}}
 
 _UNIFORM: Preset = {
     "name": "gumbel_softmax",

@@ -30,7 +30,14 @@ plugin = Plugin(
     implementation="balenas_space_nb1shot1._space:NB1Shot1Space",
     options=NB1Shot1Options,
     provides=("supernet", "benchmark"),
-    recommends={"selector": "az_expressivity+params"},
+    recommends={
+        "selector": {
+            "name": "az_expressivity+params > supernet > refine",
+            "draws": 128,
+            "survivors": [32, 20],
+            "supernet": {"optional": True},
+        }
+    },
 )
 
 _HOME = {

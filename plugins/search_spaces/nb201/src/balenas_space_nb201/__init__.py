@@ -27,7 +27,14 @@ plugin = Plugin(
     implementation="balenas_space_nb201._space:NB201Space",
     options=NB201Options,
     provides=("supernet", "benchmark"),
-    recommends={"selector": "feature_correlation+params"},
+    recommends={
+        "selector": {
+            "name": "feature_correlation+params > supernet > refine",
+            "draws": 128,
+            "survivors": [32, 20],
+            "supernet": {"optional": True},
+        }
+    },
 )
 
 _HOME = {
