@@ -26,7 +26,7 @@ def test_every_promised_preset_is_there():
     promised = {
         "balenas",
         "balenas-authors",
-        "balenas-categorical",
+        "balenas-gaussian",
         "balenas-tf",
         "darts",
         "darts-2nd",

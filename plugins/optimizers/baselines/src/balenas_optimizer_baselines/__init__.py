@@ -79,14 +79,13 @@ snas = _preset("SNAS: Gumbel-softmax + adam", "SNAS")
 drnas = _preset("DrNAS: Dirichlet with an anchor + adam", "DRNAS")
 pc_darts = _preset("PC-DARTS: DARTS on a quarter of the channels, with edge weights", "PC_DARTS")
 sdarts_rs = _preset("SmoothDARTS: DARTS with random perturbation", "SDARTS_RS")
-balenas = _preset("BaLeNAS: Gaussian + ngvi, argmax of the mean", "BALENAS")
+balenas = _preset("BaLeNAS on the choices: categorical + ngvi_categorical, argmax", "BALENAS")
 balenas_authors = _preset(
-    "BaLeNAS as released: short steps, weights trained at the mean", "BALENAS_AUTHORS"
+    "BaLeNAS as released: Gaussian + ngvi, short steps, weights at the mean", "BALENAS_AUTHORS"
 )
-balenas_categorical = _preset(
-    "the Bayesian learning rule on the choices themselves: categorical + ngvi_categorical",
-    "BALENAS_CATEGORICAL",
+balenas_gaussian = _preset(
+    "BaLeNAS on Gaussian logits, weights at samples: gaussian + ngvi, argmax", "BALENAS_GAUSSIAN"
 )
-balenas_tf = _preset("BaLeNAS-TF: Gaussian + ngvi, then the space's own stages", "BALENAS_TF")
+balenas_tf = _preset("BaLeNAS-TF: as balenas, then the space's own stages", "BALENAS_TF")
 random_preset = _preset("random search with weight sharing", "RANDOM")
 evolution_preset = _preset("regularised evolution with weight sharing", "EVOLUTION")

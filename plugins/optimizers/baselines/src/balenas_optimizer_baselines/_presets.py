@@ -107,9 +107,9 @@ BALENAS_AUTHORS: Preset = {
     "training": _TRAINING,
 }
 
-BALENAS: Preset = {
+BALENAS_GAUSSIAN: Preset = {
     # The same Gaussian, with weights trained at its draws, and a step and a memory of the
-    # curvature that follow the length of the search: docs/methods.md says what each is worth.
+    # curvature that follow the length of the search.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
     "optimizer": {
         "name": "ngvi",
@@ -123,8 +123,9 @@ BALENAS: Preset = {
     "training": _SAMPLED,
 }
 
-BALENAS_CATEGORICAL: Preset = {
-    # The Bayesian learning rule on the choices themselves instead of on Gaussian logits.
+BALENAS: Preset = {
+    # The Bayesian learning rule on the choices themselves instead of on Gaussian logits: of what
+    # was tried, its draws are the best. docs/methods.md has the measurements.
     "distribution": {
         "name": "gumbel_softmax",
         "initial_scale": 1e-3,
