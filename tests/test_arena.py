@@ -11,7 +11,7 @@ from benchmarks.arena.methods import METHODS, configure
 from benchmarks.arena.pages import write_page
 from benchmarks.arena.records import Results
 from benchmarks.arena.runs import Run
-from benchmarks.arena.settings import Setting, pooled_images
+from benchmarks.arena.settings import SHARED, Setting, pooled_images
 from benchmarks.arena.statistics import difference, estimate
 
 from balenas_core import default_registry
@@ -169,3 +169,20 @@ def test_a_search_is_measured_after_every_epoch_and_reported(setting, tmp_path):
     page = write_page(setting, Results.read(run.folder.parent), run.truth, tmp_path / "docs")
     assert "| `darts` | 1 |" in page.read_text()
     assert (page.parent / "arena-tiny.svg").exists()
+
+
+@pytest.mark.skipif(not (SHARED / "nb101.npz").exists(), reason="needs nb101.npz")
+def test_where_slots_do_not_decide_alone_the_measures_come_from_draws():
+    plugin = default_registry().find("space", "nb1shot1")
+    space = plugin.build(plugin.load().options(benchmark_folder=SHARED))
+    truth = Truth.of(space.benchmark())
+    distribution_plugin = default_registry().find("distribution", "gumbel_softmax")
+    uniform = distribution_plugin.build(
+        distribution_plugin.load().options(initial_scale=0.0),
+        decisions=space.decisions,
+        generator=torch.Generator(),
+    )
+    found = measure(uniform, space, truth, draws=300)
+    accuracies = truth.accuracies["cifar10"]
+    standard_error = accuracies.std() / 300**0.5
+    assert abs(found["mean_accuracy"] - accuracies.mean()) < 5 * standard_error

@@ -9,12 +9,12 @@ from balenas_core.interfaces.proxy import Proxy
 from balenas_core.plugins.builtin import PointOptions
 from balenas_core.plugins.selector_options import PoolOptions, RandomChoiceOptions
 from balenas_core.random import generator
+from balenas_core.scores import mean_ranks
 from balenas_core.selectors import (
     ArgmaxSelector,
     RandomSelector,
     RankingSelector,
     distinct_draws,
-    mean_ranks,
 )
 from balenas_core.testing import ToySpace, toy_context
 

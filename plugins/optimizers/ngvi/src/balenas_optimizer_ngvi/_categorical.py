@@ -41,12 +41,21 @@ def updated_logits(logits: Tensor, momentum: Tensor, *, lr: float, shrinkage: fl
     return logits - lr * (momentum + shrinkage * logits)
 
 
-def _step_size(steps: int) -> float:
-    """Return 0.1 in a search of 3,136 steps, and the same noise of the logits in any other.
+def length_dependent(steps: int) -> tuple[float, float]:
+    """Return effective sample size and step size of a search of so many steps.
 
-    Steps whose gradients are noise leave one of size lr * sqrt(steps) behind.
+    The learning rule with step rho moves natural parameters by -rho * (parameters - target), so
+    that rho = 3 / steps forgets all but exp(-3) of the start, when operations with weights were
+    not trained yet and those without any looked best. In terms of ``updated_logits`` it is
+    lr = rho * ess. Gradients are noisy, and what their noise leaves in a logit grows as
+    ess / sqrt(steps): ess = 4.6 * sqrt(steps) keeps it the same in searches of every length.
+
+    Example:
+        >>> length_dependent(900)
+        (138.0, 0.46)
     """
-    return 0.1 * math.sqrt(_REFERENCE_STEPS / steps)
+    ess = _ESS * math.sqrt(steps)
+    return ess, ess * min(1.0, _FORGOTTEN / steps)
 
 
 class CategoricalNGVIOptimizer(ArchitectureOptimizer):
@@ -74,16 +83,22 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
         self._options = options
         self._distribution = distribution
         self._generator = generator
-        self._shrinkage = options.temperature / float(options.ess or dataset_size)
+        self._ess = float(options.ess or dataset_size)
         self._momentum = {
             name: torch.zeros_like(logits) for name, logits in distribution.logits.items()
         }
         self._steps = 0
-        self._lr = options.lr or _step_size(_REFERENCE_STEPS)
+        self._lr = options.lr or _LR
 
     def set_length(self, steps: int) -> None:
-        """Set the step size, where the options leave it to the length of the search."""
-        self._lr = self._options.lr or _step_size(steps)
+        """Set what the options leave to the length of the search."""
+        ess, _ = length_dependent(steps)
+        self._ess = float(self._options.ess or ess)
+        self._lr = self._options.lr or self._ess * min(1.0, _FORGOTTEN / steps)
+
+    @property
+    def _shrinkage(self) -> float:
+        return self._options.temperature / self._ess
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` relaxed draws; return their mean loss."""
@@ -149,4 +164,6 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
 # Keeps 1 / p finite in float32; far below any probability that still influences a search.
 _SMALLEST = 1e-12
 
-_REFERENCE_STEPS = 3136
+_ESS = 4.6
+_FORGOTTEN = 3.0
+_LR = 0.1

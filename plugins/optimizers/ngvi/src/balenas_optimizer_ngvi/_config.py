@@ -134,14 +134,14 @@ class CategoricalOptions(PluginOptions):
     lr: float | None = Field(
         default=None,
         gt=0,
-        description="Step size; null for 5.6 / sqrt(number of steps), which is 0.1 in 3,136.",
+        description="Step size; null for 3 ess / number of steps, which forgets the start.",
     )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the momentum.")
     ess: float | None = Field(
         default=None,
         gt=0,
-        description="Effective sample size, the knob of exploration; null for the number of "
-        "validation images.",
+        description="Effective sample size, the knob of exploration; null for "
+        "4.6 sqrt(number of steps), which keeps the noise of gradients at bay.",
     )
     temperature: float = Field(
         default=1.0, gt=0, description="Weight of the KL term to the uniform distribution."
