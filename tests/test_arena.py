@@ -169,6 +169,7 @@ def test_a_search_is_measured_after_every_epoch_and_reported(setting, tmp_path):
     page = write_page(setting, Results.read(run.folder.parent), run.truth, tmp_path / "docs")
     assert "| `darts` | 1 |" in page.read_text()
     assert (page.parent / "arena-tiny.svg").exists()
+    assert not Results.read(run.folder.parent, is_tuning=True).searches
 
 
 @pytest.mark.skipif(not (SHARED / "nb101.npz").exists(), reason="needs nb101.npz")

@@ -49,8 +49,10 @@ def report(arguments: argparse.Namespace) -> int:
     options = plugin.load().options
     assert options is not None
     benchmark = plugin.build(options(**section)).benchmark()
-    results = Results.read(arguments.output / setting.name)
-    print(write_page(setting, results, Truth.of(benchmark), arguments.docs))
+    folder, is_tuning = arguments.output / setting.name, arguments.tuning
+    results = Results.read(folder, is_tuning=is_tuning)
+    page = write_page(setting, results, Truth.of(benchmark), arguments.docs, is_tuning=is_tuning)
+    print(page)
     return 0
 
 
@@ -66,6 +68,7 @@ def _parser() -> argparse.ArgumentParser:
     running.set_defaults(command=run)
     reporting = commands.add_parser("report", help=(report.__doc__ or "").strip())
     reporting.add_argument("--docs", type=Path, default=Path("docs"))
+    reporting.add_argument("--tuning", action="store_true", help="of seeds from 100 on")
     reporting.set_defaults(command=report)
     for command in (running, reporting):
         command.add_argument("--setting", default="nb201", choices=SETTINGS)

@@ -10,6 +10,9 @@ from typing import Any
 
 from .runs import SEARCH, SELECTION
 
+FIRST_TUNING_SEED = 100
+"""What is tuned is tuned on seeds from here on; what is reported has smaller ones."""
+
 Records = Mapping[int, Mapping[str, Any]]
 """Seed -> record."""
 
@@ -27,12 +30,14 @@ class Results:
     selections: Mapping[tuple[str, str], Records]
 
     @classmethod
-    def read(cls, folder: Path) -> Results:
-        """Read the results of a setting's folder."""
+    def read(cls, folder: Path, *, is_tuning: bool = False) -> Results:
+        """Read the results of a setting's folder, of the reported or of the tuning seeds."""
         searches: dict[str, dict[int, Any]] = {}
         selections: dict[tuple[str, str], dict[int, Any]] = {}
         for path in sorted(folder.glob(f"*/{SEARCH}")):
             record = json.loads(path.read_text())
+            if (record["seed"] >= FIRST_TUNING_SEED) != is_tuning:
+                continue
             searches.setdefault(record["label"], {})[record["seed"]] = record
             for chosen in sorted(path.parent.glob(SELECTION.format("*"))):
                 found = json.loads(chosen.read_text())

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from .measures import Truth
+from .methods import METHODS
 from .records import Records, Results
 from .statistics import difference, estimate
 
@@ -18,7 +19,7 @@ def distributions(results: Results, truth: Truth) -> str:
     )  # fmt: skip
     rows = [_uniform(truth)]
     for label, records in results.searches.items():
-        if not all(r["epochs"] for r in records.values()):
+        if not _learns(label, records):
             continue
         last = [r["epochs"][-1] for r in records.values()]
         regrets = [_first(e["argmax_regret"]) for e in last]
@@ -127,10 +128,16 @@ def _with_argmax(results: Results) -> dict[tuple[str, str], Records]:
     """Return all selections, and the argmax of every search as one of them."""
     found: dict[tuple[str, str], Records] = {}
     for label, records in results.searches.items():
-        if all(r["epochs"] for r in records.values()):
+        if _learns(label, records):
             found[label, "argmax"] = records
         found |= {key: value for key, value in results.selections.items() if key[0] == label}
     return found
+
+
+def _learns(label: str, records: Records) -> bool:
+    """Whether a search has moved a distribution, so that its argmax says something."""
+    is_control = label in METHODS and METHODS[label].is_control
+    return not is_control and all(r["epochs"] for r in records.values())
 
 
 def _uniform(truth: Truth) -> tuple[str, ...]:
