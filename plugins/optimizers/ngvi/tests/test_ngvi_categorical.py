@@ -99,6 +99,25 @@ def test_a_search_ends_near_the_boltzmann_distribution_of_its_length(steps):
     torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
+def test_the_effective_sample_size_grows_over_the_search():
+    _, optimizer = _uniform(ess=200, ess_start=0.1)
+    sizes = []
+    for fraction in (0.0, 0.5, 1.0):
+        optimizer.set_progress(fraction)
+        sizes.append(optimizer.statistics()["effective_sample_size"])
+    assert sizes == pytest.approx([20, 110, 200])
+
+
+def test_an_early_step_is_a_share_of_a_late_one():
+    moved = []
+    for fraction in (0.0, 1.0):
+        distribution, optimizer = _uniform(lr=1.0, ess=1e9, ess_start=0.1, clip_radius=None)
+        optimizer.set_progress(fraction)
+        optimizer.step(lambda weights: (weights["cell"] * COSTS).sum())
+        moved.append(distribution.logits["cell"].detach().clone())
+    torch.testing.assert_close(moved[0], 0.1 * moved[1])
+
+
 def test_what_looked_best_at_the_start_is_forgotten():
     distribution, optimizer = _uniform(clip_radius=None)
     optimizer.set_length(400)

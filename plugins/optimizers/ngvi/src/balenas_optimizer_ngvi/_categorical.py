@@ -89,6 +89,7 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
         }
         self._steps = 0
         self._lr = options.lr or _LR
+        self._share = 1.0
 
     def set_length(self, steps: int) -> None:
         """Set what the options leave to the length of the search."""
@@ -96,9 +97,14 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
         self._ess = float(self._options.ess or ess)
         self._lr = self._options.lr or self._ess * min(1.0, _FORGOTTEN / steps)
 
+    def set_progress(self, fraction: float) -> None:
+        """Set the share of the effective sample size that counts at this point of the search."""
+        start = self._options.ess_start
+        self._share = start + (1.0 - start) * fraction
+
     @property
     def _shrinkage(self) -> float:
-        return self._options.temperature / self._ess
+        return self._options.temperature / (self._share * self._ess)
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` relaxed draws; return their mean loss."""
@@ -131,7 +137,12 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
             momentum = self._momentum[name].to(parameter).lerp(natural, 1 - options.beta1)
             self._momentum[name] = momentum
             parameter.copy_(
-                updated_logits(parameter, momentum / debias, lr=self._lr, shrinkage=self._shrinkage)
+                updated_logits(
+                    parameter,
+                    momentum / debias,
+                    lr=self._share * self._lr,
+                    shrinkage=self._shrinkage,
+                )
             )
 
     def state_dict(self) -> dict[str, Any]:

@@ -143,6 +143,13 @@ class CategoricalOptions(PluginOptions):
         description="Effective sample size, the knob of exploration; null for "
         "4.6 sqrt(number of steps), which keeps the noise of gradients at bay.",
     )
+    ess_start: float = Field(
+        default=0.05,
+        gt=0,
+        le=1,
+        description="Share of ess in the first epoch; it grows in a straight line to all of it in "
+        "the last, so that nothing is decided while the network's weights are young.",
+    )
     temperature: float = Field(
         default=1.0, gt=0, description="Weight of the KL term to the uniform distribution."
     )
