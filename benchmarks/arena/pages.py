@@ -55,10 +55,11 @@ def _described(setting: Setting) -> str:
     options = ", ".join(f"`{k}` {v}" for k, v in setting.space.items() if k not in hidden)
     return (
         f"CIFAR-10 images averaged to {setting.image_side}x{setting.image_side} pixels: 10,000, "
-        f"half of them for the weights and half for the architecture. Space `{setting.space['name']}`, {options}. "
-        f"{setting.epochs} epochs of batch {setting.batch_size}, one thread; step sizes of "
-        f"architectures are {setting.step_factor:g} times the presets' own, but for `balenas` "
-        f"and `balenas-gaussian`, which state steps for any length. Means over seeds with 95 % bootstrap "
-        f"intervals; regrets and accuracies in points of the benchmark's accuracy, CPU seconds "
-        f"of a shared machine."
+        f"half of them for the weights and half for the architecture. Space "
+        f"`{setting.space['name']}`, {options}. {setting.epochs} epochs of batch "
+        f"{setting.batch_size}, one thread; step sizes of architectures are "
+        f"{setting.step_factor:g} times the presets' own, but for `balenas` and "
+        f"`balenas-gaussian`, which state steps for any length. Means over seeds with 95 % "
+        f"bootstrap intervals; regrets and accuracies in points of the benchmark's accuracy, CPU "
+        f"seconds of a shared machine."
     )

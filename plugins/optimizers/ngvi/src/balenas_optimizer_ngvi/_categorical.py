@@ -65,6 +65,8 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     natural gradient, averaged over steps, and applied to the logits, which are the natural
     parameters of the categorical.
 
+    The effective sample size, and with it the step, grows over the search: see ``ess_start``.
+
     References:
         Meng, Bachmann and Khan 2020, "Training Binary Neural Networks using the Bayesian
         Learning Rule" (BayesBiNN), ICML, for two choices. Deviations: any number of choices;
@@ -129,21 +131,15 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     def _update(self) -> None:
         options = self._options
         radius = math.inf if options.clip_radius is None else options.clip_radius
-        debias = 1 - options.beta1**self._steps
+        debias, lr = 1 - options.beta1**self._steps, self._share * self._lr
         for name, parameter in self._distribution.logits.items():
             assert parameter.grad is not None
             probabilities = torch.softmax(parameter, dim=-1).clamp_min(_SMALLEST)
             natural = natural_gradient(parameter.grad, probabilities).clamp(-radius, radius)
             momentum = self._momentum[name].to(parameter).lerp(natural, 1 - options.beta1)
             self._momentum[name] = momentum
-            parameter.copy_(
-                updated_logits(
-                    parameter,
-                    momentum / debias,
-                    lr=self._share * self._lr,
-                    shrinkage=self._shrinkage,
-                )
-            )
+            direction = momentum / debias
+            parameter.copy_(updated_logits(parameter, direction, lr=lr, shrinkage=self._shrinkage))
 
     def state_dict(self) -> dict[str, Any]:
         """Return momentum, step counter and generator."""
