@@ -69,14 +69,6 @@ def registry() -> Registry:
             provides=("supernet",),
             recommends={"selector": "synflow+naswot"},
         ),
-        "staged": plugin(
-            "space",
-            options=MazeOptions,
-            provides=("supernet",),
-            recommends={
-                "selector": {"name": "synflow+naswot", "draws": 7, "aggregate": "mean_rank"}
-            },
-        ),
         "plain": plugin("space"),
         "gaussian": plugin("distribution", options=LrOptions, provides=("gaussian",)),
         "point": plugin("distribution", provides=("logits",)),

@@ -33,6 +33,16 @@ class TestSelector:
         assert found == load(registry, selector={"name": "synflow+naswot", **given})
 
     def test_a_space_may_recommend_options_which_the_users_own_go_over(self, registry):
+        recommended = {"name": "synflow+naswot", "draws": 7, "aggregate": "mean_rank"}
+        staged = Plugin(
+            kind="space",
+            summary="a space",
+            api_version=1,
+            implementation="nowhere:Nothing",
+            provides=("supernet",),
+            recommends={"selector": recommended},
+        )
+        registry.add("staged", staged)
         found = load(registry, space="staged", selector={"name": "auto", "draws": 3})
         given = {"name": "synflow+naswot", "draws": 3, "aggregate": "mean_rank"}
         assert found.selector == load(registry, space="staged", selector=given).selector
