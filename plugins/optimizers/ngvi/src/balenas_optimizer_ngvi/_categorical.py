@@ -41,21 +41,12 @@ def updated_logits(logits: Tensor, momentum: Tensor, *, lr: float, shrinkage: fl
     return logits - lr * (momentum + shrinkage * logits)
 
 
-def length_dependent(steps: int) -> tuple[float, float]:
-    """Return effective sample size and step size of a search of so many steps.
+def _step_size(steps: int) -> float:
+    """Return 0.1 in a search of 3,136 steps, and the same noise of the logits in any other.
 
-    The learning rule with step rho moves natural parameters by -rho * (parameters - target), so
-    that rho = 3 / steps forgets all but exp(-3) of the start, when operations with weights were
-    not trained yet and those without any looked best. In terms of ``updated_logits`` it is
-    lr = rho * ess. Gradients are noisy, and what their noise leaves in a logit grows as
-    ess / sqrt(steps): ess = 4.6 * sqrt(steps) keeps it the same in searches of every length.
-
-    Example:
-        >>> length_dependent(900)
-        (138.0, 0.46)
+    Steps whose gradients are noise leave one of size lr * sqrt(steps) behind.
     """
-    ess = _ESS * math.sqrt(steps)
-    return ess, ess * min(1.0, _FORGOTTEN / steps)
+    return 0.1 * math.sqrt(_REFERENCE_STEPS / steps)
 
 
 class CategoricalNGVIOptimizer(ArchitectureOptimizer):
@@ -64,8 +55,6 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     The gradient of the expected loss is taken through a Gumbel-softmax draw, turned into the
     natural gradient, averaged over steps, and applied to the logits, which are the natural
     parameters of the categorical.
-
-    The effective sample size, and with it the step, grows over the search: see ``ess_start``.
 
     References:
         Meng, Bachmann and Khan 2020, "Training Binary Neural Networks using the Bayesian
@@ -85,28 +74,16 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
         self._options = options
         self._distribution = distribution
         self._generator = generator
-        self._ess = float(options.ess or dataset_size)
+        self._shrinkage = options.temperature / float(options.ess or dataset_size)
         self._momentum = {
             name: torch.zeros_like(logits) for name, logits in distribution.logits.items()
         }
         self._steps = 0
-        self._lr = options.lr or _LR
-        self._share = 1.0
+        self._lr = options.lr or _step_size(_REFERENCE_STEPS)
 
     def set_length(self, steps: int) -> None:
-        """Set what the options leave to the length of the search."""
-        ess, _ = length_dependent(steps)
-        self._ess = float(self._options.ess or ess)
-        self._lr = self._options.lr or self._ess * min(1.0, _FORGOTTEN / steps)
-
-    def set_progress(self, fraction: float) -> None:
-        """Set the share of the effective sample size that counts at this point of the search."""
-        start = self._options.ess_start
-        self._share = start + (1.0 - start) * fraction
-
-    @property
-    def _shrinkage(self) -> float:
-        return self._options.temperature / (self._share * self._ess)
+        """Set the step size, where the options leave it to the length of the search."""
+        self._lr = self._options.lr or _step_size(steps)
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` relaxed draws; return their mean loss."""
@@ -131,15 +108,16 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     def _update(self) -> None:
         options = self._options
         radius = math.inf if options.clip_radius is None else options.clip_radius
-        debias, lr = 1 - options.beta1**self._steps, self._share * self._lr
+        debias = 1 - options.beta1**self._steps
         for name, parameter in self._distribution.logits.items():
             assert parameter.grad is not None
             probabilities = torch.softmax(parameter, dim=-1).clamp_min(_SMALLEST)
             natural = natural_gradient(parameter.grad, probabilities).clamp(-radius, radius)
             momentum = self._momentum[name].to(parameter).lerp(natural, 1 - options.beta1)
             self._momentum[name] = momentum
-            direction = momentum / debias
-            parameter.copy_(updated_logits(parameter, direction, lr=lr, shrinkage=self._shrinkage))
+            parameter.copy_(
+                updated_logits(parameter, momentum / debias, lr=self._lr, shrinkage=self._shrinkage)
+            )
 
     def state_dict(self) -> dict[str, Any]:
         """Return momentum, step counter and generator."""
@@ -171,6 +149,4 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
 # Keeps 1 / p finite in float32; far below any probability that still influences a search.
 _SMALLEST = 1e-12
 
-_ESS = 4.6
-_FORGOTTEN = 3.0
-_LR = 0.1
+_REFERENCE_STEPS = 3136
