@@ -92,6 +92,10 @@ def test_the_settings_are_those_of_the_papers():
     ngvi = authors.optimizer.options
     assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
     assert authors.training.weights_at == "mean"
+    gaussian = _config("balenas-gaussian", space="darts").optimizer.options
+    assert (gaussian.variant, gaussian.mc_samples) == ("vadam", 1)
+    # Another variant brings its own: nothing of this one is given.
+    assert (gaussian.lr, gaussian.beta1, gaussian.beta2, gaussian.prior_precision) == (None,) * 4
     pc_darts = _config("pc-darts", space="nb201")
     assert pc_darts.space.options.partial_channels == 4
     assert pc_darts.training.warmup_epochs == 15

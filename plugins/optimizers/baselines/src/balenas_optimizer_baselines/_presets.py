@@ -101,24 +101,25 @@ SDARTS_RS: Preset = {
 BALENAS_AUTHORS: Preset = {
     # Zhang et al. 2022, CVPR, as the authors' released optimizer has it.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
-    # Step size, decays and prior are the variant's own, so that another one brings its own.
-    "optimizer": {"name": "ngvi", "variant": "vadam", "mc_samples": 1},
+    "optimizer": {
+        "name": "ngvi",
+        "variant": "vadam",
+        "lr": 3e-4,
+        "beta1": 0.5,
+        "beta2": 0.999,
+        "prior_precision": 1.0,
+        "mc_samples": 1,
+    },
     "selector": {"name": "argmax"},
     "training": _TRAINING,
 }
 
 BALENAS_GAUSSIAN: Preset = {
     # The same Gaussian, with weights trained at its draws, and a step and a memory of the
-    # curvature that follow the length of the search.
+    # curvature that follow the length of the search. Decays and prior are the variant's own, so
+    # that another one brings its own.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
-    "optimizer": {
-        "name": "ngvi",
-        "variant": "vadam",
-        "distance": 6.0,
-        "beta1": 0.5,
-        "prior_precision": 1.0,
-        "mc_samples": 1,
-    },
+    "optimizer": {"name": "ngvi", "variant": "vadam", "mc_samples": 1},
     "selector": {"name": "argmax"},
     "training": _SAMPLED,
 }
