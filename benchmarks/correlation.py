@@ -36,8 +36,7 @@ from balenas_core.data import BatchLoader, ImagePart
 from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import default_registry
-from balenas_core.scores import ScoreFile, ScoringJob, agreement, score_all, spearman
-from balenas_core.selectors import combined
+from balenas_core.scores import ScoreFile, ScoringJob, agreement, combined, score_all, spearman
 
 DATASETS = ("cifar10", "cifar100", "imagenet16-120")
 PUBLISHED = {

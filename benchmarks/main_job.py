@@ -23,7 +23,7 @@ import torch.nn.functional as F
 
 from balenas_core.config import SearchConfig, load_config
 from balenas_core.data import BatchLoader, split
-from balenas_core.engine.bilevel import Precision, accuracy
+from balenas_core.engine.bilevel import Precision, evaluation
 from balenas_core.engine.components import build_components
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.plugins.registry import default_registry
@@ -58,7 +58,7 @@ def train(config: SearchConfig, architecture: str | None, epochs: int) -> tuple[
                 sgd.step()
             schedule.step()
     precision = Precision(torch.device("cpu"), torch.float32)
-    return str(chosen), accuracy(network, validation.iterate(0), precision)
+    return str(chosen), evaluation(network, validation.iterate(0), precision)[1]
 
 
 def main() -> None:
