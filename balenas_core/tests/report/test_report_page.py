@@ -25,7 +25,7 @@ def test_a_report_of_one_run_tells_what_was_found(page, write_run):
     ]
     facts = dict(zip(found.texts("dt"), found.texts("dd"), strict=True))
     assert facts["Benchmark, shapes"] == "90.00 % rank 1 of 9"
-    assert facts["Choice alone"].startswith("61.50 %")
+    assert facts["Inherited"].startswith("61.50 %")
     assert facts["Time"] == "1 min 13 s search 3.0 s, selection 1 min 10 s"
     assert facts["selector"] == "synflow > train"
     assert facts["torch"] == "2.14.1"

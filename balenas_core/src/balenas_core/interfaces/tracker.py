@@ -152,6 +152,9 @@ def result_values(result: SearchResult) -> dict[str, float | str]:
     }
     if result.validation_accuracy is not None:
         values["result/validation_accuracy"] = result.validation_accuracy
+    if result.check is not None:
+        values["result/check_accuracy"] = result.check.accuracy
+        values["result/control_accuracy"] = result.check.control_accuracy
     for entry in result.benchmark:
         values |= _benchmark_values(entry)
     return values

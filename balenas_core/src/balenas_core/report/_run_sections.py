@@ -112,7 +112,13 @@ def _summary(run: RunRecord) -> Sequence[Part]:
         figures.append(("Supernet", percent(supernet[-1][1]), told))
     inherited = as_number(result.get("validation_accuracy"))
     if inherited is not None:
-        figures.append(("Choice alone", percent(inherited), "with the weights it inherits"))
+        figures.append(("Inherited", percent(inherited), "the choice with the supernet's weights"))
+    check = result.get("check")
+    if check:
+        told = (
+            f"after {check['epochs']} epochs; a uniform draw {percent(check['control_accuracy'])}"
+        )
+        figures.append(("Choice alone", percent(check["accuracy"]), told))
     seconds = result.get("seconds") or {}
     if seconds:
         told = ", ".join(f"{name} {duration(value)}" for name, value in seconds.items())

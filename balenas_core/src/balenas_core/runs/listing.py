@@ -120,13 +120,17 @@ class RunInfo:
         """Every number by which runs can be sorted.
 
         The last epoch's metrics by their own names; of a run that is done also ``seconds``,
-        what it took; ``inherited_accuracy``, that of the chosen
-        architecture with the supernet's weights; and ``<dataset>.value``, ``.regret`` and
-        ``.rank`` of benchmarks.
+        what it took; ``inherited_accuracy``, that of the choice with the supernet's weights;
+        ``check_accuracy`` and ``control_accuracy``, those of the choice and of a uniform draw
+        after a short training; and ``<dataset>.value``, ``.regret`` and ``.rank`` of benchmarks.
         """
         found = {name: value for name, value in self.metrics.items() if name != "seconds"}
         if self.result is not None:
             found["inherited_accuracy"] = self.result.get("validation_accuracy")
+            check = self.result.get("check")
+            if check is not None:
+                found["check_accuracy"] = check["accuracy"]
+                found["control_accuracy"] = check["control_accuracy"]
             for entry in self.result.get("benchmark", ()):
                 for name in ("value", "regret", "rank"):
                     found[f"{entry['dataset']}.{name}"] = entry.get(name)
