@@ -13,7 +13,7 @@ from .statistics import estimate
 
 def anytime(results: Results, path: Path) -> None:
     """Draw the mean regret of the argmax after every epoch, and of the selections at the end."""
-    from matplotlib import colormaps
+    from matplotlib import colormaps, rc_context
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7.5, 4.5), layout="constrained")
@@ -40,7 +40,9 @@ def anytime(results: Results, path: Path) -> None:
             axes.annotate(name, (float(np.mean(spent)), found.mean), fontsize=7)
     axes.set(xlabel="CPU seconds", ylabel="regret in points, mean over seeds", yscale="log")
     axes.legend(fontsize=7)
-    figure.savefig(path, metadata={"Date": None})
+    # Without a salt of its own every file has other names inside.
+    with rc_context({"svg.hashsalt": "arena"}):
+        figure.savefig(path, metadata={"Date": None})
 
 
 def _curve(records: Records) -> tuple[Sequence[float], Sequence[float]]:
