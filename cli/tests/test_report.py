@@ -77,3 +77,21 @@ def test_only_the_ten_best_candidates_are_shown(screen):
 def test_a_single_candidate_needs_no_table(screen):
     print_report(result([ToyArchitecture(("conv", "skip"))], [1.0]))
     assert not any("candidates" in line for line in screen())
+
+
+def test_candidates_are_cut_in_a_pipe_too(capsys, monkeypatch):
+    monkeypatch.setattr("balenas_cli.tables.result.cut_width", lambda: 90)
+    _console.stdout.cache_clear()
+    print_report(result([LONG, ToyArchitecture(("conv", "skip"))], [1.5, -2.0]))
+    _console.stdout.cache_clear()
+    lines = capsys.readouterr().out.splitlines()
+    assert str(LONG) in lines, "the choice itself can be copied"
+    (row,) = [line for line in lines if line.endswith("…")]
+    assert len(row) <= 90
+
+
+def test_the_width_is_that_of_columns_where_there_is_no_terminal(capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "77")
+    assert _console.cut_width() == 77
+    monkeypatch.setenv("COLUMNS", "wide")
+    assert _console.cut_width() == 120

@@ -204,7 +204,9 @@ def test_plugins_that_do_not_fit_are_reported_at_the_line_of_the_one_that_needs(
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=10) | st.sampled_from(
     ["010", "1e-3", "yes", "null", "1:30", "a: b", "# c", ""]
 )
-PROXY = st.fixed_dictionaries({}, optional={"batch_size": st.integers(1), "log": st.booleans()})
+PROXY = st.fixed_dictionaries(
+    {}, optional={"batch_size": st.integers(1, 2**63 - 1), "log": st.booleans()}
+)
 CONFIGS = st.fixed_dictionaries(
     {
         "space": st.fixed_dictionaries(
@@ -214,7 +216,7 @@ CONFIGS = st.fixed_dictionaries(
                 "ops": st.lists(TEXTS, max_size=3),
                 "root": st.sampled_from(["a/b", "/x y", "010", "~"]),
                 "colour": st.sampled_from(["red", "blue"]),
-                "size": st.integers() | st.just("auto"),
+                "size": st.integers(1 - 2**63, 2**63 - 1) | st.just("auto"),
                 "ratio": st.floats(allow_nan=False, allow_infinity=False),
                 "limit": st.none() | st.floats(allow_nan=False),
                 "inner": st.fixed_dictionaries({}, optional={"note": TEXTS}),
@@ -223,7 +225,7 @@ CONFIGS = st.fixed_dictionaries(
         ),
         "optimizer": st.sampled_from(["ngvi", "adam"]),
         "selector": st.sampled_from(["argmax", "params"])
-        | st.fixed_dictionaries({"name": st.just("random"), "draws": st.integers(1)})
+        | st.fixed_dictionaries({"name": st.just("random"), "draws": st.integers(1, 2**63 - 1)})
         | PROXY.map(lambda options: {"name": "synflow", **options})
         | st.tuples(PROXY, PROXY).map(
             lambda two: {"name": "synflow+naswot", "synflow": two[0], "proxies": {"naswot": two[1]}}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _UNLIMITED = 10_000
+_NO_TERMINAL = 120
 
 
 @cache
@@ -40,14 +42,31 @@ def _console(*, is_stderr: bool) -> Console:
     )
 
 
-def show(renderable: RenderableType) -> None:
-    """Print a result; in a file or a pipe without the blanks that pad it on a terminal."""
+def cut_width() -> int:
+    """Return the columns to which long listings are cut, also where they go into a pipe.
+
+    Those of the terminal that any of the streams is on; else ``COLUMNS``, or 120.
+    """
+    for stream in (sys.stdout, sys.stderr, sys.stdin):
+        with contextlib.suppress(AttributeError, OSError, ValueError):  # closed, or no terminal
+            return os.get_terminal_size(stream.fileno()).columns
+    columns = os.environ.get("COLUMNS", "")
+    return int(columns) if columns.isdecimal() and int(columns) > 0 else _NO_TERMINAL
+
+
+def show(renderable: RenderableType, *, width: int | None = None) -> None:
+    """Print a result; in a file or a pipe without the blanks that pad it on a terminal.
+
+    Args:
+        renderable: The result.
+        width: Columns to keep to in a file or a pipe, too; None for no limit there.
+    """
     console = stdout()
     if console.is_terminal:
         console.print(renderable)
         return
     with console.capture() as capture:
-        console.print(renderable)
+        console.print(renderable, width=width)
     print_text("\n".join(line.rstrip() for line in capture.get().splitlines()))
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from balenas_cli.shell.console import print_text, show, table
+from balenas_cli.shell.console import cut_width, print_text, show, table
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -27,7 +27,7 @@ def print_report(result: SearchResult) -> None:
     print_text(f"{result.architecture}\n\n")
     for listing in (_stages(result), _candidates(result), _benchmark(result)):
         if listing is not None:
-            show(listing)
+            show(listing, width=cut_width())
             print_text("")
     show(_facts(result))
 
