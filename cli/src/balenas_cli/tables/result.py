@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from balenas_core.interfaces.result import SearchResult
 
 _CANDIDATES = 10
+_HARDLY = 0.02
+"""Share of the entropy of the weights that must be lost in a search that has learned."""
+
 _MEANINGFUL = 0.5
 """Share of the supernet's accuracy from which on the inherited one is shown."""
 
@@ -110,6 +113,15 @@ def _benchmark(result: SearchResult) -> RenderableType | None:
     return listing
 
 
+def _has_hardly_moved(result: SearchResult) -> bool:
+    """Whether the entropy of the weights is after the last epoch what it was after the first."""
+    found = [record.get("weights_entropy") for record in result.metrics]
+    if len(found) < 2 or found[0] is None or found[-1] is None:
+        return False
+    first, last = float(found[0]), float(found[-1])
+    return abs(last - first) < _HARDLY * first
+
+
 def _is_inherited_accuracy_meaningful(result: SearchResult) -> bool:
     """Whether the supernet's weights say something of one architecture alone.
 
@@ -135,6 +147,11 @@ def _facts(result: SearchResult) -> RenderableType:
     supernet = _supernet_accuracy(result)
     if supernet is not None:
         facts["supernet"] = f"{supernet:.2f} % validation accuracy at the mean of the distribution"
+    if _has_hardly_moved(result):
+        facts["learned"] = (
+            "little: the distribution is nearly where it began, and the choice is the selector's; "
+            "more epochs or images let it learn"
+        )
     if result.check is not None:
         epochs = "1 epoch" if result.check.epochs == 1 else f"{result.check.epochs} epochs"
         facts["chosen alone"] = (

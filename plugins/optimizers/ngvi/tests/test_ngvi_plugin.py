@@ -125,9 +125,16 @@ def _moved(optimizer, distribution, steps):
 
 
 @pytest.mark.parametrize("steps", [20, 200])
-def test_a_steady_gradient_moves_a_logit_by_the_distance_in_a_search_of_any_length(steps):
+def test_a_steady_gradient_moves_a_logit_by_the_distance_that_is_asked_for(steps):
     distribution, optimizer = _pair(distance=6.0, prior_precision=1e-6, sigma=1.0)
     assert _moved(optimizer, distribution, steps) == pytest.approx(6.0, rel=0.02)
+
+
+@pytest.mark.parametrize(("steps", "lr"), [(30, 0.002), (3000, 0.002), (12_000, 0.0005)])
+def test_a_short_search_makes_no_larger_steps_than_one_of_3000(steps, lr):
+    _, optimizer = _pair()
+    optimizer.set_length(steps)
+    assert optimizer._ngvi.param_groups[0]["lr"] == pytest.approx(lr)
 
 
 def test_a_step_size_that_is_given_holds_for_every_length():

@@ -42,11 +42,12 @@ def updated_logits(logits: Tensor, momentum: Tensor, *, lr: float, shrinkage: fl
 
 
 def _step_size(steps: int) -> float:
-    """Return 0.1 in a search of 3,136 steps, and the same noise of the logits in any other.
+    """Return 0.1 in a search of up to 3,136 steps, and the same noise of the logits in longer ones.
 
-    Steps whose gradients are noise leave one of size lr * sqrt(steps) behind.
+    Steps whose gradients are noise leave one of size lr * sqrt(steps) behind. Shorter searches
+    make no larger steps: the weights of their supernets are too young to be believed.
     """
-    return 0.1 * math.sqrt(_REFERENCE_STEPS / steps)
+    return 0.1 * math.sqrt(_REFERENCE_STEPS / max(steps, _REFERENCE_STEPS))
 
 
 class CategoricalNGVIOptimizer(ArchitectureOptimizer):

@@ -32,19 +32,28 @@ with the curvature averaged over the steps of a search and a prior wider than th
 For vadam in a search, lr and beta2 hold only until ``length_dependent`` replaces them."""
 
 
-def length_dependent(steps: int, distance: float) -> tuple[float, float]:
+_DISTANCE = 6.0
+_LONG = 3000
+
+
+def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
     """Return step size and decay of the curvature of a search of so many steps (vadam).
 
     A step is at most about lr long, whatever the scale of the loss, so that lr = distance / steps
-    moves a logit whose gradient never changes by ``distance``, in a short search as in a long
-    one. The curvature is averaged over a third of the search: beta2 = 1 - 3 / steps, so that all
-    but exp(-3) of its start is forgotten at the end, and sigma can follow.
+    moves a logit whose gradient never changes by ``distance``. By default that is 6 in searches
+    of 3,000 steps or more, and in proportion less in shorter ones: while the supernet's weights
+    are young, what has no weights looks best, and going far by that is worse than staying. The
+    curvature is averaged over a third of the search: beta2 = 1 - 3 / steps, so that all but
+    exp(-3) of its start is forgotten at the end, and sigma can follow.
 
     Example:
-        >>> length_dependent(2000, 6.0)
-        (0.003, 0.9985)
+        >>> length_dependent(6000, None)
+        (0.001, 0.9995)
+        >>> length_dependent(300, None)
+        (0.002, 0.99)
     """
-    return distance / steps, max(0.0, 1.0 - 3.0 / steps)
+    lr = _DISTANCE / max(steps, _LONG) if distance is None else distance / steps
+    return lr, max(0.0, 1.0 - 3.0 / steps)
 
 
 class NGVIOptions(PluginOptions):
@@ -59,11 +68,12 @@ class NGVIOptions(PluginOptions):
         gt=0,
         description="Step size; null for distance / number of steps (vadam) or 0.1 (ivon).",
     )
-    distance: float = Field(
-        default=6.0,
+    distance: float | None = Field(
+        default=None,
         gt=0,
         description="Where lr is null: how far the search would move a logit whose gradient never "
-        "changed. It makes short searches move as far as long ones (vadam).",
+        "changed (vadam). Null for 6, and in proportion less in searches of under 3,000 steps, "
+        "whose weights are too young to be believed.",
     )
     beta1: float | None = Field(
         default=None, ge=0, lt=1, description="Decay of the momentum; null for the variant's own."
@@ -134,7 +144,8 @@ class CategoricalOptions(PluginOptions):
     lr: float | None = Field(
         default=None,
         gt=0,
-        description="Step size; null for 5.6 / sqrt(number of steps), which is 0.1 in 3,136.",
+        description="Step size; null for 0.1, and for 5.6 / sqrt(number of steps) in searches of "
+        "more than 3,136.",
     )
     beta1: float = Field(default=0.9, ge=0, lt=1, description="Decay of the momentum.")
     ess: float | None = Field(
