@@ -1,5 +1,6 @@
 """Files and directories that are written whole, and what a killed writer leaves."""
 
+import os
 import subprocess
 import sys
 
@@ -78,3 +79,13 @@ def test_a_writer_that_fails_leaves_nothing(tmp_path):
         fail(file)
     assert [path.name for path in tmp_path.iterdir()] == ["a.bin"]
     assert (tmp_path / "a.bin").read_bytes() == b"whole"
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs FIFOs")
+def test_what_is_no_regular_file_is_not_replaced(tmp_path):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="no regular file"):
+        write_atomically(path, lambda file: file.write(b"x"))
+    assert path.is_fifo()
+    assert list(tmp_path.iterdir()) == [path]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,11 +21,13 @@ _SUFFIX = ".unfinished"
 def write_atomically(path: Path, write: Callable[[IO[bytes]], object]) -> None:
     """Call ``write(file)`` on a temporary file beside ``path`` and move it there.
 
-    What a killed process left of an earlier try is removed.
+    What a killed process left of an earlier try is removed. A link is replaced, not followed.
 
     Raises:
-        OSError: The file cannot be written; ``path`` is unchanged.
+        OSError: The file cannot be written, or there is a device, a FIFO or a folder in its
+            place; ``path`` is unchanged.
     """
+    _check_replaceable(path)
     _remove_leftovers(path)
     file, temporary = _claimed_file(path)
     try:
@@ -137,6 +141,16 @@ def _claim(descriptor: int) -> bool | None:
             raise
         return None
     return True
+
+
+def _check_replaceable(path: Path) -> None:
+    """Refuse to put a file in the place of something that programs know by its name."""
+    try:
+        mode = path.lstat().st_mode
+    except FileNotFoundError:
+        return
+    if not (stat.S_ISREG(mode) or stat.S_ISLNK(mode)):
+        raise OSError(errno.EINVAL, "something that is no regular file is there")
 
 
 def _umask() -> int:

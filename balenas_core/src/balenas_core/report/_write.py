@@ -32,7 +32,7 @@ def write_report(
     """
     page = render_report(runs, registry=registry, is_static=is_static)
     with output_errors(output):
-        write_atomically(output, lambda file: file.write(page.encode()))
+        write_atomically(output.resolve(), lambda file: file.write(page.encode()))
 
 
 def render_report(

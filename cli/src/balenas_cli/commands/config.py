@@ -37,7 +37,7 @@ def init(
     with as_typed({kind: f"--{kind}" for kind in names}):
         text = example_yaml({kind: name for kind, name in names.items() if name is not None})
     try:
-        write_atomically(path, lambda file: file.write(text.encode()))
+        write_atomically(path.resolve(), lambda file: file.write(text.encode()))
     except OSError as error:
         raise OutputError(f"cannot write {path}: {error.strerror or error}.") from error
     print_text(f"wrote {path}; run it with: balenas search {path}")

@@ -95,7 +95,7 @@ def write_svg(path: Path, image: str) -> None:
         OutputError: The file cannot be written.
     """
     try:
-        write_atomically(path, lambda file: file.write(image.encode()))
+        write_atomically(path.resolve(), lambda file: file.write(image.encode()))
     except OSError as error:
         raise OutputError(
             f"cannot write {path}: {error.strerror or error}. Choose another file with --svg."

@@ -23,7 +23,7 @@ from torch.optim.swa_utils import update_bn
 import balenas_timm
 from balenas_core import Search, SearchConfig
 from balenas_core.data import BatchLoader, split
-from balenas_core.errors import RunExistsError, UsageError
+from balenas_core.errors import OutputError, RunExistsError, UsageError
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed
 from balenas_timm import Blueprint
@@ -370,6 +370,17 @@ def test_of_trainings_by_seed_the_best_is_taken_or_the_one_that_is_named(run, tm
     assert named.blueprint.provenance["recipe"]["seed"] == 2
     with pytest.raises(UsageError, match=r"no training of seed 5, but of: 2, 10, 11\. Make"):
         from_run(copy, seed=5)
+
+
+@pytest.mark.parametrize("recipe", ["", "null", "[[[[", "[]", "just a text", "\x00"])
+def test_a_damaged_recipe_is_named(run, tmp_path, recipe):
+    copy = tmp_path / "found"
+    shutil.copytree(run.run, copy, ignore=shutil.ignore_patterns("training*"))
+    (copy / "training").mkdir()
+    (copy / "training" / "recipe.yaml").write_text(recipe)
+    save(copy / "training" / "model.safetensors", from_run(run.run).blueprint, seed=1)
+    with pytest.raises(OutputError, match=r"training/recipe\.yaml.*train again"):
+        from_run(copy)
 
 
 def test_the_weights_of_its_training_come_first(run, tmp_path):

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from torch import nn
 from torch.optim.swa_utils import update_bn
 
-from balenas_core.config import SearchConfig, load_config
+from balenas_core.config import DocumentError, SearchConfig, load_config, parse_yaml
 from balenas_core.data import BatchLoader, split
-from balenas_core.errors import ConfigChangedError, UsageError
-from balenas_core.files import output_errors
+from balenas_core.errors import ConfigChangedError, OutputError, UsageError
+from balenas_core.files import output_errors, read_regular
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed, seeded
@@ -38,6 +37,7 @@ from balenas_timm.weights import (
 )
 
 _RECIPE = ("preset", "space", "training", "seed", "precision")
+_MOST_RECIPE = 1 << 20
 _RECALIBRATION_BATCHES = 20
 """As in the accuracy that a search reports of its choice with inherited weights."""
 
@@ -277,11 +277,26 @@ def _search(run: RunInfo, result: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _recipe(training: Path) -> dict[str, Any]:
-    """Return the settings of a training that ``balenas train --config`` takes."""
-    with output_errors(training, verb="read"):
-        text = (training / TRAINING.config).read_text(encoding="utf-8")
-    stored = yaml.safe_load(text)
-    return {"recipe": {key: stored[key] for key in _RECIPE if key in stored}}
+    """Return the settings of a training that ``balenas train --config`` takes.
+
+    Raises:
+        OutputError: They cannot be read, or are damaged.
+    """
+    path = training / TRAINING.config
+    try:
+        with output_errors(path, verb="read"):
+            stored = parse_yaml(read_regular(path, limit=_MOST_RECIPE).decode()).data
+        known = {key: stored[key] for key in _RECIPE if key in stored}
+    except (DocumentError, TypeError, ValueError) as error:
+        raise OutputError(
+            f"{path} is damaged ({error}). Remove {training} and train again, or export other "
+            f"weights with --weights."
+        ) from error
+    if not known:
+        raise OutputError(
+            f"{path} is damaged: it has no settings. Remove {training} and train again."
+        )
+    return {"recipe": known}
 
 
 def _source(network: nn.Module, blueprint: Blueprint, weights: str, *warnings: str) -> Source:
