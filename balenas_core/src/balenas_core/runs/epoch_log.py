@@ -113,6 +113,8 @@ class EpochLog:
                 why = f"{path} is missing"
             except DamagedError:
                 why = f"{path} is no regular file"
+                if not path.is_dir():
+                    path.unlink()
             write_atomically(path, lambda file: file.write(kept))
         return why
 

@@ -315,7 +315,7 @@ def read_chosen(path: Path) -> tuple[RunInfo, Mapping[str, Any]]:
     run = read_run(path)
     if run.result is not None and run.config:
         return run, run.result
-    if run.stated in (DONE, UNKNOWN):
+    if run.stated == DONE or run.problems:
         told = " ".join(run.problems) or f"{path / STATUS} has no configuration."
         raise DamagedError(
             f"{told} Remove what is damaged, and {path / STATUS}; 'balenas resume {path}' then "

@@ -18,7 +18,7 @@ from torch.nn.modules.module import (
     register_module_parameter_registration_hook,
 )
 
-from balenas_core.errors import DataError
+from balenas_core.errors import DataError, TooLargeError
 from balenas_core.plugins.registry import Registry
 from balenas_timm.weights._blueprint import Blueprint
 
@@ -64,6 +64,8 @@ def check_size(
             f"{path} describes a network of more than {error} layers, and has {len(shapes)} "
             "tensors of weights; it was not written by balenas, or is damaged."
         ) from error
+    except TooLargeError as error:
+        raise DataError(f"{path} describes a network that has no room here: {error}") from error
     except (RuntimeError, OverflowError, MemoryError) as error:
         if isinstance(error, NotImplementedError) or "meta" in str(error):
             return  # it computes with weights while it is built
