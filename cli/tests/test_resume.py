@@ -61,7 +61,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_result(
         assert process.returncode == -signal.SIGKILL
         assert _status(cut) == "running"  # it could not say otherwise
     (listed,) = json.loads(toy_balenas("runs", "list", "-f", "cut", "--json").stdout)
-    assert listed["status"] == "interrupted"
+    assert listed["status"] == ("interrupted" if name == "SIGTERM" else "lost")
     done = toy_balenas("resume", "cut", "--json")
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["run"] == "cut"

@@ -94,7 +94,7 @@ def test_runs_are_listed_with_their_status(call, three):
         ["run", "status", "space", "optimizer", "selector", "seed", "epochs", "inherited_accuracy"],
         ["a", "done", "toy", "toy_adam", "toy_params", "0", "2/2", "60"],
         ["b", "failed", "toy", "toy_adam", "toy_params", "1", "1/2", "-"],
-        ["deep/c", "interrupted", "toy", "toy_adam", "toy_params", "2", "2/2", "-"],
+        ["deep/c", "lost", "toy", "toy_adam", "toy_params", "2", "2/2", "-"],
     ]
 
 
@@ -129,7 +129,7 @@ def test_runs_are_filtered_and_sorted(call, three, arguments, names):
 
 def test_the_listing_as_json_has_everything(call, three):
     runs = json.loads(call("runs", "list", "--json").out)
-    assert [run["status"] for run in runs] == ["done", "failed", "interrupted"]
+    assert [run["status"] for run in runs] == ["done", "failed", "lost"]
     assert runs[0]["values"] == {
         "epoch": 1.0, "train_loss": 0.5, "inherited_accuracy": 60.0, "seconds": 2.5,
         "cifar10.value": 90.0, "cifar10.regret": 4.0, "cifar10.rank": 5.0,
@@ -142,7 +142,10 @@ def test_the_listing_as_json_has_everything(call, three):
     ("arguments", "message"),
     [
         (("list", "--sort", "train_los"), "no run has a number 'train_los'. Did you mean"),
-        (("list", "--status", "dead"), "--status must be one of running, interrupted"),
+        (
+            ("list", "--status", "dead"),
+            "--status must be one of running, stalled, lost,",
+        ),
         (("list", "--filter", "seed"), "--filter must be KEY=VALUE"),
         (("list", "--filter", "traning.lr=1"), "no run has a setting 'traning.lr'. Did you mean"),
         (("list", "--filter", "seed.x=1"), "--filter: no run has a setting 'seed.x'"),

@@ -21,7 +21,7 @@ FILES = ("status.json", "result.json", "environment.json", "metrics.jsonl", "dis
     [
         ("interrupted", None, "This run was interrupted before it had chosen an architecture."),
         ("failed", "the disk was full", "This run failed. 2 epochs of 3 are done. Reason: the"),
-        ("running", None, "This run was interrupted"),  # nobody holds its lock
+        ("running", None, "The process of this run was killed"),  # nobody holds its lock
     ],
 )
 def test_a_run_that_is_not_done_says_so(page, write_run, status, message, told):

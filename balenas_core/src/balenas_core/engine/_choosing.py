@@ -54,6 +54,7 @@ class Choosing:
             SearchInterrupted: A stop was requested.
         """
         learned, context = self._learned, self._context()
+        self._note("selection", 0, 0)
         with self._clock.phase("selection"):
             selection = self._selector.select(context)
         self._count_remembered("selection")
@@ -118,8 +119,13 @@ class Choosing:
         return self._learned.measuring.recalibrated_accuracy(network)
 
     def _report(self, done: int, total: int, phase: str = "selection") -> None:
+        self._note(phase, done, total)
         self._emit(SelectionProgress(done, total, phase))
         self._learned.stop_if_asked()
+
+    def _note(self, phase: str, done: int, total: int) -> None:
+        if self._run is not None:
+            self._run.reached(phase, done, total)
 
 
 def look_up(space: AnySpace, architecture: Architecture) -> tuple[BenchmarkEntry, ...]:

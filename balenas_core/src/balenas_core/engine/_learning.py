@@ -152,6 +152,7 @@ class Learning:
                 place.steps_done,
             )
         )
+        self._note_place()
         with self._clock.phase("search"):
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
@@ -238,6 +239,11 @@ class Learning:
         self._emit(EpochEnded(epoch, record))
         self._stop_if_asked()
 
+    def _note_place(self) -> None:
+        if self._run is not None:
+            steps = self._epochs * self._batches.train.steps_per_epoch
+            self._run.reached("search", self._place.step, steps)
+
     def _supernet_accuracy(self) -> float:
         with torch.no_grad():
             weights = self._components.distribution.mean_weights()
@@ -270,6 +276,7 @@ class Learning:
                 raise DivergenceError(self._divergence(epoch, step, error)) from error
             place.train.add(loss, correct, len(batch.labels))
             place.end_step()
+            self._note_place()
             self._emit(StepEnded(epoch, step, loss, validation_loss))
             self._stop_if_asked()
             if every and place.step % every == 0 and place.steps_done < steps:
@@ -332,6 +339,8 @@ class Learning:
         Raises:
             SearchInterrupted: A stop was requested.
         """
+        if self._run is not None:
+            self._run.beat()
         if self._is_stop_requested():
             self._save()
             raise self._place.interruption()

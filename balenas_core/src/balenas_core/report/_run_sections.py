@@ -27,7 +27,16 @@ from balenas_core.report._parts import (
 )
 from balenas_core.report._record import DAMAGE, Record, RunRecord, attempt, series
 from balenas_core.runs.distribution_log import DistributionHistory
-from balenas_core.runs.listing import DAMAGED, DONE, FAILED, INTERRUPTED, RUNNING
+from balenas_core.runs.listing import (
+    ACTIVE,
+    DAMAGED,
+    DONE,
+    FAILED,
+    INTERRUPTED,
+    LOST,
+    RUNNING,
+    STALLED,
+)
 
 _LOSSES = {"training": "train_loss", "validation": "validation_loss"}
 _ACCURACIES = {"training": "train_accuracy", "validation": "validation_accuracy"}
@@ -43,11 +52,14 @@ _TOLD_ELSEWHERE = {"epoch", "step", "seconds", "lr", *_LOSSES.values(), *_ACCURA
 
 _STATES = {
     RUNNING: "This run is going on; the report shows what there is so far.",
+    STALLED: "This run is going on, but nothing was heard of it for long.",
+    LOST: "The process of this run was killed before it had chosen an architecture.",
     INTERRUPTED: "This run was interrupted before it had chosen an architecture.",
     FAILED: "This run failed.",
     DAMAGED: "Files of this run are damaged; the report shows what is left.",
 }
 _GO_ON = {
+    LOST: "Go on with it where it lies:",
     INTERRUPTED: "Go on with it where it lies:",
     FAILED: "Once what it failed on is mended, go on with it where it lies:",
 }
@@ -89,7 +101,7 @@ def _state(run: RunRecord) -> Iterator[Part]:
             info.status, "It is not known how this run ended: there is no status.json."
         )
         done = f" {count(info.epochs_done, 'epoch')} of {info.epochs or '?'} are done."
-        because = f" Reason: {info.message}" if info.message and info.status != RUNNING else ""
+        because = f" Reason: {info.message}" if info.message and info.status not in ACTIVE else ""
         yield Note(f"{text}{done}{because}", is_warning=True)
     for problem in run.problems:
         yield Note(problem, is_warning=True)

@@ -2,7 +2,8 @@
 
 ``config.yaml``      what was asked for, with every default
 ``environment.json`` versions and machine
-``status.json``      running, interrupted, failed or done; the configuration once more, as JSON
+``status.json``      running, interrupted, failed or done; the last sign of life; the configuration
+                     once more, as JSON
 ``metrics.jsonl``    one line per epoch
 ``distribution.jsonl``  the weight of every choice, one line per epoch after one of names
 ``checkpoints/``     the last good states (tensors and plain data only)
@@ -41,6 +42,7 @@ from balenas_core.files import (
 )
 from balenas_core.runs.checkpoints import Checkpoint, Checkpoints
 from balenas_core.runs.epoch_log import DISTRIBUTION as DISTRIBUTION, METRICS as METRICS, EpochLog
+from balenas_core.runs.heartbeat import Heartbeat
 from balenas_core.runs.score_log import ScoreLog
 
 if TYPE_CHECKING:
@@ -88,6 +90,8 @@ class RunDirectory:
         self.checkpoints = Checkpoints(path / CHECKPOINTS, keep=keep, check=self._check)
         self.log = EpochLog(path)
         self._lock: RunLock | None = None
+        self._status: dict[str, Any] = {}
+        self._heartbeat: Heartbeat | None = None  # of a run that is worked at
 
     @classmethod
     def create(
@@ -137,6 +141,7 @@ class RunDirectory:
                 _remove(path, kind, keep_directory=existed)
                 run.release()
                 raise
+        run._begin_heartbeat()
         return run
 
     def lock(self) -> None:
@@ -199,7 +204,35 @@ class RunDirectory:
         """
         now = datetime.now().astimezone().isoformat(timespec="seconds")
         before = {"status": status, "created": now, "message": None} | self.read_status()
-        self.write_json(STATUS, {**before, "status": status, "updated": now, **facts})
+        self._status = {**before, "status": status, "updated": now, **facts}
+        self.write_json(STATUS, self._status)
+
+    def reached(self, phase: str, done: int, total: int) -> None:
+        """Record how far the work is, now and then, if the run is worked at.
+
+        Args:
+            phase: What it is at, such as ``search``.
+            done: Steps or candidates that are done.
+            total: Of how many; 0 if nobody knows.
+        """
+        if self._heartbeat is not None:
+            self._heartbeat.reached(phase, done, total)
+
+    def beat(self) -> None:
+        """Record now and then that the work goes on, after each unit of it."""
+        if self._heartbeat is not None:
+            self._heartbeat.beat()
+
+    def _begin_heartbeat(self) -> None:
+        self._heartbeat = Heartbeat(self._write_beat)
+
+    def _write_beat(self, beat: Mapping[str, Any]) -> None:
+        self._status = {**self._status, "heartbeat": beat}
+        try:
+            self.write_json(STATUS, self._status)
+        except OutputError as error:  # what cannot be seen goes on all the same
+            self._heartbeat = None
+            _log.warning("%s The run goes on, and does not say so in its status.", error)
 
     def reopen(self, config_yaml: str, config: Mapping[str, Any]) -> None:
         """Record that work goes on, and its configuration where that is another by now.
@@ -211,7 +244,8 @@ class RunDirectory:
             path, text = self.path / self.kind.config, config_yaml.encode()
             with output_errors(path):
                 write_atomically(path, lambda file: file.write(text))
-        self.write_status("running", message=None, config=config)
+        self.write_status("running", message=None, config=config, heartbeat=None)
+        self._begin_heartbeat()
 
     def record_failure(self, failed: SearchFailed) -> None:
         """Record what ended the run, if that can be written."""

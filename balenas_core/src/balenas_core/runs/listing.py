@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,16 @@ from balenas_core.runs.directory import (
     STATUS,
     check_holds_run,
 )
+from balenas_core.runs.heartbeat import Beat
 
 _log = logging.getLogger(__name__)
 
-RUNNING, INTERRUPTED, FAILED, DONE, UNKNOWN, DAMAGED = STATUSES = (
-    "running", "interrupted", "failed", "done", "unknown", "damaged",
+RUNNING, STALLED, LOST, INTERRUPTED, FAILED, DONE, UNKNOWN, DAMAGED = STATUSES = (
+    "running", "stalled", "lost", "interrupted", "failed", "done", "unknown", "damaged",
 )  # fmt: skip
+
+ACTIVE = frozenset({RUNNING, STALLED})
+"""Of runs that a process works in."""
 
 TRAINING = "training"
 """Folder in a run of what ``balenas train`` made of the choice."""
@@ -50,13 +55,16 @@ class RunInfo:
 
     Args:
         path: The directory.
-        stated: ``running``, ``interrupted`` (also by a kill), ``failed``, ``done``, or
-            ``unknown`` where nothing says so.
+        stated: ``running``; ``stalled``, where a process has the run and has done nothing for
+            much longer than anything took before; ``lost``, where the process that worked in it
+            is gone without a word; ``interrupted``, ``failed``, ``done``; or ``unknown`` where
+            nothing says so.
         config: The configuration as plain data; empty where it is not known.
         created: When the run was started, as ISO 8601.
         updated: When its status last changed.
         message: Why it failed or was interrupted.
         holder: The process that works in it.
+        beat: How far it was at its last sign of life.
         metrics: The last whole line of ``metrics.jsonl``.
         result: ``result.json``, of a run that is done.
         selections: Further selections by name: the selector, and what ``result.json`` has.
@@ -73,6 +81,7 @@ class RunInfo:
     updated: str | None = None
     message: str | None = None
     holder: Holder | None = None
+    beat: Beat | None = None
     metrics: Mapping[str, Any] = field(default_factory=dict)
     result: Mapping[str, Any] | None = None
     selections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
@@ -147,6 +156,7 @@ class RunInfo:
             "created": self.created,
             "updated": self.updated,
             "message": self.message,
+            "heartbeat": None if self.beat is None else asdict(self.beat),
             "problems": list(self.problems),
             "values": self.values,
             "architecture": (self.result or self.metrics).get("architecture"),
@@ -199,12 +209,7 @@ def read_run(path: Path) -> RunInfo:
 
     read = _Reader(path)
     status = read(STATUS, stored.StoredStatus)
-    name = status.get("status", UNKNOWN)
-    who = read.holder() if name != DONE else None
-    if who is not None:
-        name = RUNNING
-    elif name == RUNNING:  # its process was killed before it could say so
-        name = INTERRUPTED
+    name, who, beat = _standing(status, read)
     result = read(RESULT, stored.StoredResult, is_needed=True) if name == DONE else {}
     selections = {
         file.removesuffix(".json"): read(f"{SELECTIONS}/{file}", stored.StoredSelection)
@@ -219,6 +224,7 @@ def read_run(path: Path) -> RunInfo:
         updated=status.get("updated"),
         message=status.get("message"),
         holder=who,
+        beat=beat,
         metrics=last_metrics(path),
         result=result or None,
         selections={name: value for name, value in selections.items() if value},
@@ -227,6 +233,16 @@ def read_run(path: Path) -> RunInfo:
         checkpoints=read.checkpoints(),
         problems=read.problems,
     )
+
+
+def _standing(status: Mapping[str, Any], read: _Reader) -> tuple[str, Holder | None, Beat | None]:
+    """Return how a run stands, who works in it, and its last sign of life."""
+    name, beat = status.get("status", UNKNOWN), Beat.read(status.get("heartbeat"))
+    who = read.holder() if name != DONE else None
+    if who is None:
+        return LOST if name == RUNNING else name, None, beat
+    is_silent = beat is not None and beat.age(datetime.now().astimezone()) > beat.patience
+    return STALLED if is_silent and name == RUNNING else RUNNING, who, beat
 
 
 class _Reader:
@@ -275,6 +291,27 @@ class _Reader:
         except OSError as error:
             self.problems.append(f"{folder} cannot be read: {error.strerror}.")
             return []
+
+
+def read_training(folder: Path) -> RunInfo:
+    """Return how a training of a run's choice stands, without its result."""
+    from balenas_core.runs import stored
+
+    read = _Reader(folder)
+    status = read(STATUS, stored.StoredStatus)
+    name, who, beat = _standing(status, read)
+    return RunInfo(
+        folder,
+        name,
+        config=status.get("config") or {},
+        created=status.get("created"),
+        updated=status.get("updated"),
+        message=status.get("message"),
+        holder=who,
+        beat=beat,
+        metrics=last_metrics(folder),
+        problems=read.problems,
+    )
 
 
 def training_folders(path: Path) -> list[Path]:

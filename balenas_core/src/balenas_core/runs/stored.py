@@ -53,6 +53,16 @@ class StoredConfig(Stored):
     training: dict[str, Any] = {}
 
 
+class StoredBeat(Stored):
+    """The last sign of life in a status."""
+
+    at: Moment
+    phase: str
+    done: Count
+    total: Count
+    slowest: Annotated[float, Field(ge=0)]
+
+
 class StoredStatus(Stored):
     """``status.json``."""
 
@@ -61,6 +71,7 @@ class StoredStatus(Stored):
     updated: Moment | None = None
     message: str | None = None
     config: StoredConfig | None = None
+    heartbeat: StoredBeat | None = None
 
 
 class StoredEnvironment(Stored):

@@ -10,8 +10,11 @@ import typer
 from balenas_cli.shell.lazy import LazyCommand, LazyGroup
 from balenas_cli.shell.options import Json, Run
 from balenas_cli.shell.output import RUNS
+from balenas_cli.shell.run_names import complete_run
 
-app = typer.Typer(cls=LazyGroup, no_args_is_help=True, help="List, show, compare and remove runs.")
+app = typer.Typer(
+    cls=LazyGroup, no_args_is_help=True, help="List, show, watch, compare and remove runs."
+)
 
 Folder = Annotated[
     Path,
@@ -22,7 +25,8 @@ Status = Annotated[
     typer.Option(
         "--status",
         metavar="STATUS",
-        help="Only runs that are running, interrupted, failed, done, damaged or unknown.",
+        help="Only runs that are running, stalled, lost, interrupted, failed, done, damaged or "
+        "unknown.",
     ),
 ]
 Filter = Annotated[
@@ -80,6 +84,36 @@ def show(run: Run, json: Json = False) -> None:
         return
     show(details(info))
     print_text(f"\n{next_step(info)}")
+
+
+@app.command(cls=LazyCommand)
+def watch(
+    run: Annotated[
+        Path,
+        typer.Argument(
+            metavar="[RUN|FOLDER]",
+            help="A run, or a folder of runs.",
+            autocompletion=complete_run,
+        ),
+    ] = RUNS,
+    interval: Annotated[
+        float, typer.Option("--interval", metavar="SECONDS", help="Between two looks.")
+    ] = 2.0,
+    json: Json = False,
+) -> None:
+    """Show how far runs are while they run, from their files alone, until they end.
+
+    On a terminal the display is renewed; in a file or a pipe there is a line for each change, with
+    --json one of JSON. A run that is 'stalled' has a process that does nothing any more, one that
+    is 'lost' has none; both, once nothing works in them, go on with 'balenas resume'.
+    """
+    from balenas_cli.jobs.run_watch import watch
+    from balenas_cli.shell.run_names import run_path
+    from balenas_core.errors import UsageError
+
+    if not 0.1 <= interval <= 3600:
+        raise UsageError(f"--interval must be from 0.1 to 3600 seconds (got {interval:g}).")
+    watch(run_path(run), interval=interval, json=json)
 
 
 @app.command(cls=LazyCommand)

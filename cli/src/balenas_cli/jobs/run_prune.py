@@ -10,7 +10,7 @@ from balenas_cli.shell.run_names import existing
 from balenas_cli.tables.run_rows import matching
 from balenas_core.errors import UsageError
 from balenas_core.runs.directory import CHECKPOINTS
-from balenas_core.runs.listing import DAMAGED, DONE, RUNNING, RunInfo
+from balenas_core.runs.listing import ACTIVE, DAMAGED, DONE, RunInfo
 from balenas_core.runs.removal import refuse_link, remove_run, size_of
 
 _DAY = 24 * 60 * 60
@@ -55,12 +55,12 @@ def chosen(
 
 
 def _may_go(run: RunInfo, *, force: bool) -> bool:
-    return run.status == DONE or (force and run.status != RUNNING)
+    return run.status == DONE or (force and run.status not in ACTIVE)
 
 
 def _objection(run: RunInfo) -> str:
-    if run.status == RUNNING:
-        return f"is running ({run.holder}); end it first"
+    if run.status in ACTIVE:
+        return f"is {run.status} ({run.holder}); end it first"
     if run.status == DAMAGED:
         return "is damaged; see 'balenas runs show', and remove it with --force"
     return f"is {run.status} and can be resumed; remove it with --force"

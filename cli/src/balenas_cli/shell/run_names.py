@@ -46,3 +46,8 @@ def existing(named: Path) -> RunInfo:
 def resume_command(run: Path) -> str:
     """Return the command that goes on with a run."""
     return shlex.join(["balenas", "resume", str(run)])
+
+
+def watch_command(run: Path) -> str:
+    """Return the command that shows how far a run is."""
+    return shlex.join(["balenas", "runs", "watch", str(run)])

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from balenas_cli.shell.run_names import resume_command
+from balenas_cli.shell.run_names import resume_command, watch_command
 from balenas_core.errors import UsageError
 from balenas_core.files import one_line
 from balenas_core.plugins.suggest import did_you_mean
-from balenas_core.runs.listing import DAMAGED, DONE, RUNNING, STATUSES, RunInfo, find_runs
+from balenas_core.runs.listing import (
+    ACTIVE,
+    DAMAGED,
+    DONE,
+    LOST,
+    STALLED,
+    STATUSES,
+    RunInfo,
+    find_runs,
+)
 from balenas_core.runs.removal import size_of
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+    from balenas_core.runs.heartbeat import Beat
 
 
 def matching(folder: Path, *, status: str | None, filters: Iterable[str]) -> list[RunInfo]:
@@ -159,7 +171,7 @@ def details(run: RunInfo) -> RenderableType:
     facts = {
         "run": str(run.path),
         "status": f"{run.status} ({run.holder})" if run.holder else run.status,
-        "because": run.message if run.status not in (DONE, RUNNING, DAMAGED) else None,
+        "because": run.message if run.status not in (*ACTIVE, DONE, LOST, DAMAGED) else None,
         "damage": "\n".join(run.problems),
         "search": " + ".join(
             _text(run.setting(key))
@@ -167,6 +179,7 @@ def details(run: RunInfo) -> RenderableType:
         ),
         "seed": _text(run.setting("seed")),
         "epochs": f"{run.epochs_done} of {_text(run.epochs)}",
+        "last sign": _last_sign(run),
         "started": run.created,
         "changed": run.updated,
         "architecture": (run.result or run.metrics).get("architecture"),
@@ -199,6 +212,27 @@ def _selections(run: RunInfo) -> dict[str, str]:
     return found
 
 
+def _last_sign(run: RunInfo) -> str | None:
+    if run.beat is None or run.status not in (*ACTIVE, LOST):
+        return None
+    age = duration_text(run.beat.age(datetime.now().astimezone()))
+    return f"{age} ago, at {place_text(run.beat)}"
+
+
+def place_text(beat: Beat) -> str:
+    """Return how far a run is, as a phrase."""
+    of = f" of {beat.total}" if beat.total else ""
+    return f"{beat.phase} {beat.done}{of}" if beat.done or beat.total else beat.phase
+
+
+def duration_text(seconds: float) -> str:
+    """Return a time in the unit that suits it."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    minutes = seconds / 60
+    return f"{minutes:.0f} min" if minutes < 120 else f"{minutes / 60:.1f} h"
+
+
 def _training(run: RunInfo) -> str | None:
     accuracy = run.training.get("test_accuracy")
     if accuracy is None:
@@ -210,8 +244,13 @@ def next_step(run: RunInfo) -> str:
     """Return what can be done with a run."""
     if run.status == DONE:
         return f"Its settings are in {run.path / 'config.yaml'}, all scores in result.json."
-    if run.status == RUNNING:
-        return "It is running."
+    if run.status == STALLED:
+        return (
+            f"It hangs, or waits for something: {run.holder} has it. End that process, and go on "
+            f"with:\n  {resume_command(run.path)}"
+        )
+    if run.status in ACTIVE:
+        return f"It is running. Watch it:\n  {watch_command(run.path)}"
     if run.status == DAMAGED:
         return (
             f"Remove the files that are damaged, and {run.path / 'status.json'}; what can be made "

@@ -133,6 +133,7 @@ class Session:
                 place.epochs_done,
             )
         )
+        self._note_place()
         with self._clock.phase("training"):
             while place.epochs_done < self._recipe.epochs:
                 self._run_epoch()
@@ -198,11 +199,17 @@ class Session:
                 raise DivergenceError(self._divergence(epoch, step, error)) from error
             place.train.add(made.loss, made.correct, made.images)
             place.end_step()
+            self._note_place()
             self._emit(StepEnded(epoch, step, made.loss, None))
             if made.is_stop_requested:
                 self._stop()
             if every and place.step % every == 0 and place.steps_done < steps:
                 self._save()
+
+    def _note_place(self) -> None:
+        if self._run is not None:
+            steps = self._recipe.epochs * self._batches.train.steps_per_epoch
+            self._run.reached("training", self._place.step, steps)
 
     def _tested(self, epoch: int) -> dict[str, float | None]:
         is_due = (epoch + 1) % self._recipe.test_every == 0 or epoch + 1 == self._recipe.epochs
@@ -213,6 +220,8 @@ class Session:
 
     def _interruptible(self, batches: Iterator[Batch]) -> Iterator[Batch]:
         for batch in batches:
+            if self._run is not None:
+                self._run.beat()
             # Several processes stop together, after a step or an epoch.
             if self._processes.count == 1:
                 self._stop_if_asked()
