@@ -45,6 +45,7 @@ HELP = [
     "runs --help",
     "runs list --help",
     "runs show --help",
+    "runs watch --help",
     "runs compare --help",
     "runs prune --help",
     "report --help",
