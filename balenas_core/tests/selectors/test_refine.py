@@ -48,7 +48,7 @@ def test_the_posterior_is_the_conditional_of_one_joint_normal():
     evidence, distances = np.zeros((3, 1)), chain(3)
     observations = [Observation(0, 0, 1.0), Observation(1, 0, 0.0), Observation(0, 1, 0.8)]
     likelihood, mean, covariance = _belief._posterior(setting, evidence, distances, observations)
-    prior = 0.25 * (1 + 0.5 * np.exp(-distances / 2))
+    prior = 0.25 * (1 + np.exp(-distances / 2))
     select = np.eye(3)[[0, 1, 0]]
     rounds = np.array([[1, 1, 0], [1, 1, 0], [0, 0, 1.0]])
     noise = 0.25 * (0.1 * rounds + 0.3 * np.eye(3))

@@ -15,6 +15,7 @@ from balenas_core.selectors import (
     RandomSelector,
     RankingSelector,
     distinct_draws,
+    neighbors_of,
 )
 from balenas_core.testing import ToySpace, toy_context
 
@@ -51,6 +52,32 @@ def test_draws_are_distinct_in_canonical_form_and_start_with_the_argmax():
     assert [draw.is_argmax for draw in pool] == [True] + [False] * 4
     assert pool[0].architecture == context.distribution.argmax(space)
     assert sum(draw.count for draw in pool) == 50
+
+
+def test_neighbors_join_once_and_were_not_drawn():
+    context = _context(scale=1.0)
+    space = ToySpace()
+    drawn = distinct_draws(context, 1)
+    assert neighbors_of(drawn, 0, context) == []
+    joined = neighbors_of(drawn, 2, context)
+    forms = [space.canonical(draw.architecture) for draw in [*drawn, *joined]]
+    assert len(set(forms)) == len(forms) > len(drawn)
+    near = {
+        space.canonical(neighbor)
+        for draw in drawn
+        for neighbor in space.neighbors(draw.architecture)
+    }
+    assert set(forms[len(drawn) :]) == near - set(forms[: len(drawn)])
+    assert {(draw.count, draw.is_argmax) for draw in joined} == {(0, False)}
+
+
+def test_a_selector_ranks_the_neighbors_of_the_most_drawn_too():
+    options = PoolOptions(draws=1, neighbors=1)
+    near = RankingSelector({"convs": _CountConvs()}, options).select(_context(scale=1.0))
+    alone = RankingSelector({"convs": _CountConvs()}, PoolOptions(draws=1)).select(_context(1.0))
+    assert len(near.candidates) > len(alone.candidates)
+    best, before = near.candidates[0].scores["convs"], alone.candidates[0].scores["convs"]
+    assert best >= before
 
 
 def test_argmax_takes_the_largest_mean_weights():

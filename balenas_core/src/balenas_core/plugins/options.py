@@ -107,6 +107,14 @@ class PoolOptions(PluginOptions):
         strict=True,
         description="Architectures drawn from the distribution; the argmax of its mean joins them.",
     )
+    neighbors: int = Field(
+        default=0,
+        ge=0,
+        le=1000,
+        strict=True,
+        description="Of how many candidates, those drawn most often first, the architectures that "
+        "differ in one decision join the draws.",
+    )
     keep: int = Field(
         default=1,
         ge=1,

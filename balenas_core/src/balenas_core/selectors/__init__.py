@@ -5,7 +5,11 @@ What a selector is stands in ``interfaces``; single scores come from ``scores``.
 
 from balenas_core.selectors._argmax import ArgmaxSelector as ArgmaxSelector
 from balenas_core.selectors._benchmark import BenchmarkSelector as BenchmarkSelector
-from balenas_core.selectors._draws import Draw as Draw, distinct_draws as distinct_draws
+from balenas_core.selectors._draws import (
+    Draw as Draw,
+    distinct_draws as distinct_draws,
+    neighbors_of as neighbors_of,
+)
 from balenas_core.selectors._perturbation import PerturbationSelector as PerturbationSelector
 from balenas_core.selectors._pool import (
     PoolSelector as PoolSelector,

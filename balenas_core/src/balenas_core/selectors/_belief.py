@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _SLOPE = 0.4
-_KERNEL = 0.5
+_KERNEL = 1.0
 _ROUND = 0.1
 _SCALES = (0.5, 1.0, 2.0)
 _NOISES = (0.1, 0.3, 1.0)

@@ -15,7 +15,7 @@ from balenas_core.interfaces.selection import (
 )
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._costs import within_limits
-from balenas_core.selectors._draws import Draw, distinct_draws
+from balenas_core.selectors._draws import Draw, distinct_draws, neighbors_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +53,9 @@ class PoolSelector(Selector, ABC):
     def select(self, context: SelectionContext) -> Selection:
         """Draw the pool, leave out what exceeds the limits, and rank the rest."""
         options = self.pool_options
-        pool = within_limits(distinct_draws(context, options.draws), options, context)
+        drawn = distinct_draws(context, options.draws)
+        drawn += neighbors_of(drawn, options.neighbors, context)
+        pool = within_limits(drawn, options, context)
         ranking = self.rank(pool, context)
         return Selection(
             tuple(
