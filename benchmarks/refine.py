@@ -31,7 +31,7 @@ Integers = NDArray[np.int64]
 
 
 class Cells:
-    """All scored cells: real accuracy, place by proxies, and how many edges two of them differ in."""
+    """Scored cells: real accuracy, place by proxies, and in how many edges two of them differ."""
 
     def __init__(self, path: Path) -> None:
         space = default_registry().find("space", "nb201").build()
