@@ -33,8 +33,9 @@ plugin = Plugin(
     recommends={
         "selector": {
             "name": "az_expressivity+params > supernet > refine",
-            "draws": 128,
-            "survivors": [32, 20],
+            "draws": 512,
+            "neighbors": 4,
+            "survivors": [48, 48],
             "supernet": {"optional": True},
         }
     },

@@ -30,8 +30,9 @@ plugin = Plugin(
     recommends={
         "selector": {
             "name": "feature_correlation+params > supernet > refine",
-            "draws": 128,
-            "survivors": [32, 20],
+            "draws": 512,
+            "neighbors": 4,
+            "survivors": [48, 48],
             "supernet": {"optional": True},
         }
     },
