@@ -121,7 +121,7 @@ def test_presets_are_scaled_alike():
     partial = configure(METHODS["pc-darts"], setting, **common)
     assert darts.optimizer.options.lr == pytest.approx(3e-3)
     assert partial.optimizer.options.lr == pytest.approx(6e-3)
-    assert (partial.training.lr, partial.training.warmup_epochs) == (0.025, 12)
+    assert (partial.training.lr, partial.training.weights_only_epochs) == (0.025, 12)
     assert darts.training.epochs == partial.training.epochs == 40
 
 

@@ -128,9 +128,6 @@ def _scaled(
     flags: dict[str, Any] = {}
     if "lr" in base["optimizer"]:
         flags["optimizer.lr"] = base["optimizer"]["lr"] * setting.step_factor
-    if "warmup_epochs" in training:
-        share = training["warmup_epochs"] / training["epochs"]
-        flags["training.warmup_epochs"] = round(setting.epochs * share)
     if training.get("batch_size", 64) > setting.batch_size:
         # Linear scaling: the preset's is for its larger batch.
         flags["training.lr"] = training["lr"] * setting.batch_size / training["batch_size"]

@@ -244,6 +244,20 @@ def test_warm_up_epochs_leave_the_distribution_alone(registry, make):
     assert metrics[1]["validation_loss"] is not None
 
 
+@pytest.mark.parametrize(
+    ("training", "expected"),
+    [
+        ({"epochs": 40, "warmup_share": 0.375}, 15),
+        ({"epochs": 3, "warmup_share": 0.3}, 1),
+        ({"epochs": 1, "warmup_share": 0.3}, 0),
+        ({"epochs": 40, "warmup_share": 0.375, "warmup_epochs": 2}, 2),
+        ({"epochs": 40}, 0),
+    ],
+)
+def test_a_warm_up_is_a_share_of_the_epochs_or_a_number(make, training, expected):
+    assert make(training=training).training.weights_only_epochs == expected
+
+
 def test_the_distribution_and_the_optimizer_hear_of_the_progress(registry, make):
     heard = {"distribution": [], "optimizer": []}
 

@@ -137,8 +137,17 @@ class TrainingConfig(BaseModel):
         description="Architecture at which the weights are trained: the mean of the distribution, "
         "or another draw in every step. At the mean, weights are worth little to one architecture.",
     )
-    warmup_epochs: int = Field(
-        default=0, ge=0, strict=True, description="First epochs that train the weights only."
+    warmup_epochs: int | None = Field(
+        default=None,
+        ge=0,
+        strict=True,
+        description="First epochs that train the weights only; null for a share of all.",
+    )
+    warmup_share: float = Field(
+        default=0.0,
+        ge=0,
+        lt=1,
+        description="Share of the epochs that trains the weights only, if warmup_epochs is null.",
     )
     checkpoint_cells: bool = Field(
         default=False,
@@ -172,11 +181,18 @@ class TrainingConfig(BaseModel):
 
     @field_validator("warmup_epochs")
     @classmethod
-    def _at_most_epochs(cls, warmup_epochs: int, info: ValidationInfo) -> int:
+    def _at_most_epochs(cls, warmup_epochs: int | None, info: ValidationInfo) -> int | None:
         epochs = info.data.get("epochs", warmup_epochs)
-        if warmup_epochs > epochs:
+        if warmup_epochs is not None and warmup_epochs > epochs:
             fail([Problem((), f"must be at most epochs, {epochs} (got {warmup_epochs})")])
         return warmup_epochs
+
+    @property
+    def weights_only_epochs(self) -> int:
+        """First epochs that train the weights only."""
+        if self.warmup_epochs is not None:
+            return self.warmup_epochs
+        return round(self.warmup_share * self.epochs)
 
 
 def _validate_selector(value: Any, info: ValidationInfo) -> PluginSection:

@@ -69,7 +69,7 @@ class Learning:
             images=_step_images(config) if optimizer.uses_supernet else 0,
             device=precision.device,
         )
-        epochs = config.training.epochs - config.training.warmup_epochs
+        epochs = config.training.epochs - config.training.weights_only_epochs
         optimizer.set_length(max(1, epochs * batches.train.steps_per_epoch))
         with seeded(derive_seed(config.seed, "supernet")):
             supernet = components.space.supernet(components.task)
@@ -261,7 +261,7 @@ class Learning:
     def _run_steps(self, epoch: int) -> None:
         place, steps = self._place, self._batches.train.steps_per_epoch
         every = self._config.checkpoint.every_steps
-        is_warm_up = epoch < self._config.training.warmup_epochs
+        is_warm_up = epoch < self._config.training.weights_only_epochs
         validation_batches = self._batches.validation.endless(epoch * steps + place.steps_done)
         for step, batch in enumerate(
             self._batches.train.iterate(epoch, place.steps_done), start=place.steps_done
@@ -295,7 +295,7 @@ class Learning:
             config,
             generator(self._config.seed, "curvature", epoch),
         )
-        is_warm_up = epoch < self._config.training.warmup_epochs
+        is_warm_up = epoch < self._config.training.weights_only_epochs
         if self._early_stopping is not None and not is_warm_up:
             self._early_stopping.update(found.top_eigenvalue, self._components.distribution)
         return {

@@ -84,12 +84,12 @@ DRNAS: Preset = {
 
 PC_DARTS: Preset = {
     # Xu et al. 2020, ICLR: a quarter of the channels, weights of edges, batch 256,
-    # 15 epochs of network weights only.
+    # 15 of the 50 epochs for network weights only.
     "space": {"partial_channels": 4, "edge_normalization": True},
     "distribution": _POINT,
     "optimizer": {**_ADAM, "lr": 6e-4},
     "selector": {"name": "argmax"},
-    "training": {**_TRAINING, "batch_size": 256, "lr": 0.1, "lr_min": 0.0, "warmup_epochs": 15},
+    "training": {**_TRAINING, "batch_size": 256, "lr": 0.1, "lr_min": 0.0, "warmup_share": 0.3},
 }
 
 SDARTS_RS: Preset = {
