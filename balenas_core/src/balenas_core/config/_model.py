@@ -182,8 +182,8 @@ class TrainingConfig(BaseModel):
     @field_validator("warmup_epochs")
     @classmethod
     def _at_most_epochs(cls, warmup_epochs: int | None, info: ValidationInfo) -> int | None:
-        epochs = info.data.get("epochs", warmup_epochs)
-        if warmup_epochs is not None and warmup_epochs > epochs:
+        epochs: int | None = info.data.get("epochs")
+        if warmup_epochs is not None and epochs is not None and warmup_epochs > epochs:
             fail([Problem((), f"must be at most epochs, {epochs} (got {warmup_epochs})")])
         return warmup_epochs
 
