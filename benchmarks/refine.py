@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from balenas_core import default_registry
-from balenas_core.selectors._belief import Observation, believe, next_candidate
+from balenas_core.selectors._belief import Observation, believe, first_candidates, next_candidate
 from balenas_core.selectors._staged import normal_scores
 
-_FIRST = 4
+_FIRST = 6
 _NOISES = (0.03, 0.06, 0.10)
 
 Floats = NDArray[np.float64]
@@ -72,13 +72,14 @@ def refined(
     distances = cells.distances(pool)
     worth = -np.log(100 - cells.accuracy[pool])
     seen: list[Observation] = []
-    following = 0
+    first = first_candidates(distances, _FIRST)
     while len(seen) < trainings:
+        if len(seen) < len(first):
+            following = first[len(seen)]
+        else:
+            following = next_candidate(believe(evidence, distances, seen, seed=0))
         number = sum(o.candidate == following for o in seen)
         seen.append(Observation(following, number, worth[following] + random.normal(0, noise)))
-        following += 1
-        if len(seen) >= _FIRST:
-            following = next_candidate(believe(evidence, distances, seen, seed=0))
     belief = believe(evidence, distances, seen, seed=0)
     choice = max({o.candidate for o in seen}, key=lambda i: belief.mean[i])
     return int(pool[choice]), float(belief.is_best[choice])

@@ -15,7 +15,7 @@ from balenas_core.plugins.selector_options import RefineOptions
 from balenas_core.random import generator
 from balenas_core.selectors import RefineSelector
 from balenas_core.selectors._alone import loss_alone, one_cycle
-from balenas_core.selectors._belief import Observation, believe, next_candidate
+from balenas_core.selectors._belief import Observation, believe, first_candidates, next_candidate
 from balenas_core.testing import ToySpace, toy_context
 
 
@@ -116,6 +116,12 @@ def test_equal_values_and_one_candidate_that_differs_by_nothing_are_no_error():
     )
     assert np.isfinite(belief.mean).all()
     assert belief.is_best.sum() == pytest.approx(1)
+
+
+def test_the_first_to_be_trained_differ_from_one_another():
+    assert first_candidates(chain(9), 3) == [0, 8, 4]
+    assert first_candidates(chain(2), 6) == [0, 1]
+    assert first_candidates(np.zeros((3, 3)), 6) == [0, 1, 2]
 
 
 def test_the_less_certain_of_the_two_most_probable_is_trained_next():

@@ -12,10 +12,11 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-_SLOPE = 0.4
+_SLOPE = 0.2
 _KERNEL = 1.0
 _ROUND = 0.1
-_SCALES = (0.5, 1.0, 2.0)
+# Of the values' spread: those trained first are alike, and what is not trained yet may differ more.
+_SCALES = (2.0, 4.0)
 _NOISES = (0.1, 0.3, 1.0)
 _LENGTHS = (1.0, 3.0)
 _DRAWS = 4000
@@ -126,6 +127,28 @@ def _posterior(
     gain = np.linalg.solve(root, prior[of])
     likelihood = -0.5 * float(residual @ residual) - float(np.log(np.diag(root)).sum())
     return likelihood, prior_mean + gain.T @ residual, prior - gain.T @ gain
+
+
+def first_candidates(distances: Floats, count: int) -> list[int]:
+    """Return the first candidate and, one after the other, those that differ most from all before.
+
+    What earlier stages put first is alike, so that its values alone say neither how much
+    candidates differ nor what the others are worth.
+
+    Args:
+        distances: `candidates x candidates`-dim numbers of decisions that differ.
+        count: At least one; at most as many as there are candidates are returned.
+
+    References:
+        Gonzalez 1985, "Clustering to Minimize the Maximum Intercluster Distance", Theoretical
+        Computer Science: farthest-first traversal.
+    """
+    chosen = [0]
+    while len(chosen) < min(count, len(distances)):
+        nearest = distances[:, chosen].min(axis=1)
+        nearest[chosen] = -1.0
+        chosen.append(int(nearest.argmax()))
+    return chosen
 
 
 def next_candidate(belief: Belief) -> int:

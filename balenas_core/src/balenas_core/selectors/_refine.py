@@ -16,12 +16,13 @@ from balenas_core.selectors._belief import (
     Floats,
     Observation,
     believe,
+    first_candidates,
     next_candidate,
 )
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
 
-_FIRST = 4
+_FIRST = 6
 
 
 class RefineSelector(PoolSelector):
@@ -29,10 +30,10 @@ class RefineSelector(PoolSelector):
 
     Where candidates stood in earlier stages is a weak prior of what they are worth; every
     training is an observation with noise, which also says something of candidates that differ
-    in few decisions. After the four that earlier stages put first, the model says whom to train
-    next, again or for the first time. Of the trained ones, the largest expected worth is chosen,
-    and ``probability_best`` says how sure that is, as far as the short training ranks like the
-    real one.
+    in few decisions. After six, the one that earlier stages put first and those that differ
+    most, the model says whom to train next, again or for the first time. Of the trained ones,
+    the largest expected worth is chosen, and ``probability_best`` says how sure that is, as far
+    as the short training ranks like the real one.
 
     References:
         Russo 2020, "Simple Bayesian Algorithms for Best-Arm Identification", Operations Research.
@@ -56,14 +57,15 @@ class RefineSelector(PoolSelector):
         evidence, distances = _evidence(pool), _distances(pool, context)
         seed = derive_seed(context.seed, "belief")
         observations: list[Observation] = []
-        belief: Belief | None = None
+        first = first_candidates(distances, _FIRST)
         while len(observations) < options.trainings:
-            if len(observations) >= min(_FIRST, len(pool)) > 1:
+            following = first[min(len(observations), len(first) - 1)]
+            if len(observations) >= len(first) > 1:
                 belief = believe(evidence, distances, observations, seed=seed)
                 if belief.is_best[_choice(belief, observations)] >= options.confidence:
                     break
+                following = next_candidate(belief)
             context.report(len(observations), options.trainings)
-            following = _following(observations, belief, len(pool))
             observations.append(self._train(pool, following, observations, context))
             if len(pool) == 1:
                 break
@@ -122,13 +124,6 @@ class RefineSelector(PoolSelector):
 def _choice(belief: Belief, observations: Sequence[Observation]) -> int:
     """Return the trained candidate of the largest expected worth."""
     return max({o.candidate for o in observations}, key=lambda i: (belief.mean[i], -i))
-
-
-def _following(observations: Sequence[Observation], belief: Belief | None, size: int) -> int:
-    """Return whom to train next."""
-    if belief is None:
-        return min(len(observations), size - 1)
-    return next_candidate(belief)
 
 
 def _evidence(pool: Sequence[Draw]) -> Floats:
