@@ -53,7 +53,8 @@ class Cells:
     def distances(self, members: Integers) -> Floats:
         """Return in how many edges the members differ."""
         chosen = self._choices[members]
-        return (chosen[:, None] != chosen[None]).sum(-1).astype(np.float64)
+        different: Floats = (chosen[:, None] != chosen[None]).sum(-1).astype(np.float64)
+        return different
 
 
 def _log_rank(rows: Sequence[dict[str, str]], names: Sequence[str]) -> Floats:
