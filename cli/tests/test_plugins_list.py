@@ -9,7 +9,7 @@ import pytest
 PROXIES, HOOKS = "balenas.proxies", "balenas.hooks"
 SOURCE = (
     "from balenas_core.plugins.plugin import Plugin\n"
-    "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='math:sqrt')\n"
+    "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='acme_impl:Impl')\n"
 )
 OLD = SOURCE.replace("api_version=1", "api_version=0")
 HOOK = (
@@ -20,9 +20,17 @@ HOOK = (
 )
 
 
+IMPLEMENTATION = (
+    "from balenas_core import Proxy\n"
+    "class Impl(Proxy):\n"
+    "    def score(self, network, batch): return 1.0\n"
+)
+
+
 @pytest.fixture
-def zoo(install):
+def zoo(install, site):
     """One plugin of every state."""
+    (site / "acme_impl.py").write_text(IMPLEMENTATION)
     install(
         "acme-good", "acme_good", "print('loud')\n" + SOURCE, {PROXIES: {"ok": "acme_good:plugin"}}
     )

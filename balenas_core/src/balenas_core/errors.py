@@ -88,6 +88,48 @@ class TooLargeError(UsageError):
     """A network needs more memory than the machine has."""
 
 
+_LONGEST_TOLD = 2000
+
+
+class ForeignExit(Exception):
+    """A plugin raised what is meant to end the program: ``SystemExit``, or its like.
+
+    Args:
+        error: What it raised.
+    """
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__(error)
+        self.error = error
+
+    def __str__(self) -> str:
+        """Name what was raised."""
+        return told(self.error)
+
+
+def told(error: BaseException) -> str:
+    """Return kind and text of an error that a plugin raised; of one of balenas, the text.
+
+    Example:
+        >>> told(ValueError("no"))
+        'ValueError: no'
+    """
+    error = error.error if isinstance(error, ForeignExit) else error
+    text = text_of(error)
+    if isinstance(error, BalenasError):
+        return text
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def text_of(error: BaseException) -> str:
+    """Return the text of an error that a plugin raised, whatever making it does."""
+    try:
+        text = str(error)
+    except BaseException:  # it is foreign code, too
+        return "(its text cannot be shown)"
+    return text if len(text) <= _LONGEST_TOLD else f"{text[:_LONGEST_TOLD]}..."
+
+
 LESS_MEMORY = "lower --batch-size, or the space's channels or cells"
 """What to do where memory does not suffice."""
 

@@ -117,10 +117,7 @@ def _find_proxies(names: tuple[str, ...], registry: Registry) -> _Proxies:
 def _not_found(name: str, registry: Registry) -> str:
     if registry.has("selector", name):
         return f"{name!r} is a selector and stands alone; only proxies can be joined by '+'"
-    selectors, proxies = (
-        sorted({ref.name for ref in registry.refs(kind) if not ref.is_disabled})
-        for kind in ("selector", "proxy")
-    )
+    selectors, proxies = registry.names("selector"), registry.names("proxy")
     hint = did_you_mean(normalize(name), [*selectors, *proxies])
     return (
         f"no selector or proxy called {name!r}.{hint} Selectors: {', '.join(selectors) or 'none'}. "

@@ -137,7 +137,7 @@ def _a(noun: str) -> str:
 
 def choices(kind: str, registry: Registry) -> str:
     """Return the sentence that lists what a section of this kind can name."""
-    names = sorted({ref.name for ref in registry.refs(kind) if not ref.is_disabled})
+    names = registry.names(kind)
     if not names:
         return f"No {kind} is installed."
     return f"Set it to one of: {', '.join(names)}."
@@ -150,7 +150,6 @@ def find_plugin(
     try:
         ref = registry.find(kind, name)
         plugin = ref.load()
-        _check_options_model(ref, plugin)
     except (PluginNotFoundError, PluginConflictError) as error:
         fail([Problem(path, str(error))])
     except PluginLoadError as error:
@@ -201,12 +200,3 @@ def _checked(kind: str, section: PluginSection, registry: Registry) -> PluginSec
         fail([Problem((), f"options of {kind} {ref.name!r} must be {expected.__name__} "
                           f"(got {type(section.options).__name__})")])  # fmt: skip
     return section
-
-
-def _check_options_model(ref: PluginRef, plugin: Plugin) -> None:
-    # A section is flat, so an option called `name` could not be told from the plugin's name.
-    if plugin.options is not None and "name" in plugin.options.model_fields:
-        raise PluginLoadError(
-            f"{ref.kind} plugin {ref.name!r} (from {ref.distribution} {ref.version}) has an option "
-            "called 'name', which a section keeps for the plugin's own name. Rename the option."
-        )

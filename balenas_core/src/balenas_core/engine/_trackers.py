@@ -6,10 +6,10 @@ import logging
 from collections.abc import Iterable
 
 from balenas_core.config import PluginSection
-from balenas_core.errors import BalenasError
-from balenas_core.interfaces.events import Event
+from balenas_core.errors import told
+from balenas_core.interfaces.events import Event, detached
 from balenas_core.interfaces.tracker import Tracker
-from balenas_core.plugins.registry import Registry
+from balenas_core.plugins.registry import PluginRef, Registry
 
 _log = logging.getLogger(__name__)
 
@@ -23,24 +23,24 @@ class Trackers:
     """
 
     def __init__(self, registry: Registry, sections: Iterable[PluginSection]) -> None:
-        self._trackers: dict[str, Tracker] = {}
+        self._trackers: dict[str, tuple[PluginRef, Tracker]] = {}
         for section in sections:
             try:
                 ref = registry.find("tracker", section.name)
-                self._trackers[section.name] = ref.build(section.options)
+                self._trackers[section.name] = ref, ref.build(section.options)
             except Exception as error:
-                _report(section.name, error)
+                _report(section.name, told(error))
 
     def handle(self, event: Event) -> None:
         """Send an event to every tracker that is left."""
-        for name, tracker in list(self._trackers.items()):
+        for name, (ref, tracker) in list(self._trackers.items()):
             try:
-                tracker.handle(event)
+                with ref.called("while it tracked the search"):
+                    tracker.handle(detached(event))
             except Exception as error:
                 del self._trackers[name]
-                _report(name, error)
+                _report(name, f"{told(error)}. It is from {ref.origin}. {ref.remedy}")
 
 
-def _report(name: str, error: Exception) -> None:
-    what = str(error) if isinstance(error, BalenasError) else f"{type(error).__name__}: {error}"
+def _report(name: str, what: str) -> None:
     _log.warning("tracker %r failed and is switched off: %s", name, what)

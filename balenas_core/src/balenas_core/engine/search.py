@@ -25,6 +25,7 @@ from balenas_core.interfaces.events import (
     RunFinished,
     SearchFailed,
     SearchStarted,
+    detached,
 )
 from balenas_core.interfaces.result import SearchResult
 from balenas_core.interfaces.selection import Selector
@@ -290,10 +291,10 @@ class _Emitter:
         self._trackers.handle(event)
         hook = _HOOK_OF.get(type(event))
         if hook is not None:
-            self._hooks.call(hook, event=event)
+            self._hooks.call(hook, lambda: {"event": detached(event)})
         # Last, since they may raise: whatever they raise, the others learn of the failure.
         for listener in self._listeners:
-            listener(event)
+            listener(detached(event))
 
 
 def _new_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:

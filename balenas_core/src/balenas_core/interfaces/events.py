@@ -9,7 +9,7 @@ point, even before ``SearchStarted`` where a run cannot go on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,3 +107,34 @@ Event = (
     | RunFinished
 )
 Listener = Callable[[Event], None]
+
+
+def detached(event: Event) -> Event:
+    """Return an event of which nothing is the search's own.
+
+    Everybody who is told of it gets one: what a plugin changes in it changes no result.
+    """
+    if isinstance(event, SearchStarted):
+        return replace(event, config=event.config.model_copy(deep=True))
+    if isinstance(event, EpochEnded):
+        return replace(event, metrics=dict(event.metrics))
+    if isinstance(event, ArchitectureSelected):
+        return replace(event, selection=_copied(event.selection))
+    if isinstance(event, RunFinished):
+        result = event.result
+        return RunFinished(
+            replace(
+                result,
+                selection=_copied(result.selection),
+                metrics=tuple(map(dict, result.metrics)),
+                seconds=dict(result.seconds),
+            )
+        )
+    return event
+
+
+def _copied(selection: Selection) -> Selection:
+    candidates = (
+        replace(one, scores=dict(one.scores), costs=dict(one.costs)) for one in selection.candidates
+    )
+    return replace(selection, candidates=tuple(candidates))

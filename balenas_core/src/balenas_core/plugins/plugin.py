@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 API_VERSION = 1
 """Version of the plugin interface. It changes when an existing plugin would break."""
 
+OLDEST_API_VERSION = 1
+"""The oldest version that still works. It lags ``API_VERSION`` for at least one minor release of
+balenas-core, in which older plugins run and are warned of."""
+
 GROUPS: Mapping[str, str] = {
     "space": "balenas.search_spaces",
     "distribution": "balenas.distributions",
@@ -28,6 +32,31 @@ GROUPS: Mapping[str, str] = {
 
 HOOKS_GROUP = "balenas.hooks"
 
+BASES: Mapping[str, str] = {
+    "space": "balenas_core.interfaces.space:SearchSpace",
+    "distribution": "balenas_core.interfaces.distribution:ArchitectureDistribution",
+    "optimizer": "balenas_core.interfaces.optimizer:ArchitectureOptimizer",
+    "selector": "balenas_core.interfaces.selection:Selector",
+    "proxy": "balenas_core.interfaces.proxy:Proxy",
+    "dataset": "balenas_core.interfaces.dataset:ImageDataset",
+    "tracker": "balenas_core.interfaces.tracker:Tracker",
+    "executor": "balenas_core.interfaces.executor:Executor",
+}
+"""Plugin kind -> what its implementation makes. Names, since the classes need torch."""
+
+CONTEXT: Mapping[str, tuple[str, ...]] = {
+    "distribution": ("decisions", "generator"),
+    "optimizer": ("distribution", "dataset_size", "generator"),
+}
+"""Plugin kind -> arguments by name with which its implementation is called beside its options."""
+
+CLAIMS: Mapping[tuple[str, str], str] = {
+    ("distribution", "gaussian"): "balenas_core.distributions:GaussianDistribution",
+    ("distribution", "categorical"): "balenas_core.interfaces.distribution:DiscreteDistribution",
+    ("selector", "stage"): "balenas_core.selectors:PoolSelector",
+}
+"""Kind and capability -> the class that whoever provides it derives from."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plugin:
@@ -39,7 +68,8 @@ class Plugin:
     Args:
         kind: One of ``GROUPS``.
         summary: One line for ``balenas plugins list``.
-        api_version: ``API_VERSION`` the plugin was written against, as a literal number.
+        api_version: ``API_VERSION`` the plugin was written against, as a literal number; or the
+            first and the last one that it works with, such as ``(1, 2)``.
         implementation: ``"package.module:attribute"`` of a callable that takes the
             validated options first, if the plugin has any. It stays a string, so that listing
             and validating never import torch; components made at run time may give the object
@@ -70,7 +100,7 @@ class Plugin:
 
     kind: str
     summary: str
-    api_version: int
+    api_version: int | tuple[int, int]
     implementation: str | Any
     options: type[PluginOptions] | None = None
     provides: tuple[str, ...] = ()
@@ -88,7 +118,7 @@ class Plugin:
         """
         if not isinstance(self.implementation, str):
             return self.implementation
-        return _resolve(self.implementation)
+        return resolve(self.implementation)
 
     def load_status(self) -> dict[str, str]:
         """Call ``status`` and return what it says; one line of text has the key ``""``.
@@ -99,7 +129,7 @@ class Plugin:
         """
         if self.status is None:
             return {}
-        answer = _resolve(self.status)()
+        answer = resolve(self.status)()
         if isinstance(answer, str):
             return {"": answer}
         if isinstance(answer, Mapping):
@@ -107,6 +137,7 @@ class Plugin:
         raise TypeError(f"{self.status} must return text or a mapping; got {answer!r}")
 
 
-def _resolve(target: str) -> Any:
+def resolve(target: str) -> Any:
+    """Import and return what ``"package.module:attribute"`` names."""
     module, _, attribute = target.partition(":")
     return getattr(importlib.import_module(module), attribute)

@@ -10,138 +10,22 @@ Components made at run time enter by ``Registry.add`` or by the ``balenas_regist
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
 
-from balenas_core.errors import (
-    BalenasError,
-    PluginConflictError,
-    PluginLoadError,
-    PluginNotFoundError,
-    UsageError,
-)
-from balenas_core.plugins.hooks import LOAD_ERRORS, RUN_TIME, Hooks
-from balenas_core.plugins.installed import name_of
-from balenas_core.plugins.plugin import API_VERSION, GROUPS, HOOKS_GROUP, Plugin
+from balenas_core.errors import PluginConflictError, PluginLoadError, PluginNotFoundError
+from balenas_core.plugins.hooks import Hooks
+from balenas_core.plugins.installed import Entry, entries, remedy
+from balenas_core.plugins.known import is_first_party, owner, providers
+from balenas_core.plugins.names import normalize as normalize
+from balenas_core.plugins.plugin import GROUPS, HOOKS_GROUP, Plugin
+from balenas_core.plugins.policy import DISABLE_VARIABLE as DISABLE_VARIABLE, Policy
+from balenas_core.plugins.ref import RUN_TIME, PluginRef as PluginRef
 from balenas_core.plugins.suggest import did_you_mean
 
-if TYPE_CHECKING:
-    from balenas_core.plugins.options import PluginOptions
-
-DISABLE_VARIABLE = "BALENAS_DISABLE_PLUGINS"
-
-
-@dataclass(frozen=True, slots=True)
-class PluginRef:
-    """A plugin known by its metadata alone.
-
-    ``distribution`` is ``"(run time)"`` for a component that was registered in this process.
-    """
-
-    kind: str
-    name: str
-    distribution: str
-    version: str
-    target: str
-    is_disabled: bool
-    _source: Any
-
-    @property
-    def _is_made_at_run_time(self) -> bool:
-        # Not by the type: once a library imports the backport importlib_metadata, entry points
-        # are its own.
-        return self.distribution == RUN_TIME
-
-    @property
-    def qualified_name(self) -> str:
-        """``distribution:name``, which tells apart two plugins of one name."""
-        return f"{self.distribution}:{self.name}"
-
-    def load(self) -> Plugin:
-        """Import the plugin's light module and check what it declares.
-
-        Raises:
-            PluginLoadError: The import failed, or the object is not a ``Plugin`` of this
-                kind and of the current API version, or the plugin is switched off.
-        """
-        if self.is_disabled:
-            raise PluginLoadError(
-                f"{self.kind} plugin {self.name!r} (from {self.distribution}) is switched off by "
-                f"{DISABLE_VARIABLE}={os.environ.get(DISABLE_VARIABLE, '')}; unset it to use it."
-            )
-        try:
-            plugin = self._source if self._is_made_at_run_time else self._source.load()
-            _check_declaration(plugin, self.kind)
-        except LOAD_ERRORS as error:
-            raise self._load_error(error) from error
-        assert isinstance(plugin, Plugin)
-        return plugin
-
-    def load_implementation(self) -> Any:
-        """Load the plugin and import its implementation.
-
-        Raises:
-            PluginLoadError: As ``load``, or the implementation cannot be imported.
-        """
-        plugin = self.load()
-        try:
-            return plugin.load_implementation()
-        except LOAD_ERRORS as error:
-            raise self._load_error(error) from error
-
-    def build(self, options: PluginOptions | None = None, **context: Any) -> Any:
-        """Load the plugin and build it.
-
-        Args:
-            options: The plugin's validated options; its defaults for None. A plugin that
-                declares no options model is built without them.
-            **context: What builders of this kind are given, by name.
-
-        Raises:
-            PluginLoadError: The implementation cannot be imported, or raises something other
-                than an error that balenas knows.
-            UsageError: The plugin refuses its options.
-        """
-        plugin = self.load()
-        implementation = self.load_implementation()
-        model = plugin.options
-        arguments = () if model is None else (model() if options is None else options,)
-        try:
-            return implementation(*arguments, **context)
-        except BalenasError:
-            raise
-        except ValueError as error:
-            raise UsageError(f"{self.kind} {self.name!r}: {error}") from error
-        except Exception as error:
-            raise PluginLoadError(
-                f"{self.kind} plugin {self.name!r} ({self.target}, from {self.origin}) could not "
-                f"be built: {type(error).__name__}: {error}. {self.remedy}"
-            ) from error
-
-    @property
-    def origin(self) -> str:
-        """Distribution and version."""
-        return f"{self.distribution} {self.version}".strip()
-
-    @property
-    def remedy(self) -> str:
-        """What to do when the plugin does not work."""
-        if self._is_made_at_run_time:
-            return "Correct the call that registered it."
-        return (
-            f"Update it with 'pip install -U {self.distribution}', "
-            f"or remove it with 'pip uninstall {self.distribution}'."
-        )
-
-    def _load_error(self, error: BaseException) -> PluginLoadError:
-        return PluginLoadError(
-            f"{self.kind} plugin {self.name!r} ({self.target}, from {self.origin}) failed to load: "
-            f"{type(error).__name__}: {error}. {self.remedy}"
-        )
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,31 +36,25 @@ class HookRef:
     distribution: str
     version: str
     target: str
-    is_disabled: bool
+    barred: str | None
+    fault: str | None
+    place: str
+    entry: Entry
 
+    @property
+    def is_disabled(self) -> bool:
+        """Whether it is switched off, or not on the list of what may be imported."""
+        return self.barred is not None
 
-def _check_declaration(plugin: object, kind: str) -> None:
-    if not isinstance(plugin, Plugin):
-        raise TypeError(f"expected a balenas_core.Plugin, got {type(plugin).__name__}")
-    if plugin.kind != kind:
-        raise TypeError(f"declares kind {plugin.kind!r} but is registered as {kind!r}")
-    if plugin.api_version != API_VERSION:
-        raise TypeError(
-            f"written for plugin API {plugin.api_version}, this balenas-core has {API_VERSION}"
-        )
+    @property
+    def qualified_name(self) -> str:
+        """``distribution:name``."""
+        return f"{self.distribution}:{self.name}"
 
-
-def normalize(name: str) -> str:
-    """Return the form in which names are compared: lower case, ``_`` for ``-``."""
-    return name.lower().replace("-", "_")
-
-
-def _disabled_names() -> frozenset[str]:
-    return frozenset(
-        normalize(item.strip())
-        for item in os.environ.get(DISABLE_VARIABLE, "").split(",")
-        if item.strip()
-    )
+    @property
+    def remedy(self) -> str:
+        """What to do when it does not work."""
+        return remedy(self.distribution, self.place)
 
 
 class Registry:
@@ -185,26 +63,51 @@ class Registry:
     Args:
         use_entry_points: Whether to look at installed distributions; a registry without them
             holds only what is added to it.
+        policy: What may be imported; by default what environment variables say.
     """
 
-    def __init__(self, *, use_entry_points: bool = True) -> None:
+    def __init__(self, *, use_entry_points: bool = True, policy: Policy | None = None) -> None:
         self._use_entry_points = use_entry_points
+        self._policy = policy
         self._added: list[PluginRef] = []
+        self._entries: list[Entry] | None = None
         self._installed: dict[str, list[PluginRef]] = {}
         self._hooks: Hooks | None = None
+        self._warned: set[str] = set()
+
+    def restricted(self, source: str, allowed: Sequence[str] | None) -> Registry:
+        """Return a registry that imports less: what is on a list, and what balenas publishes.
+
+        Args:
+            source: Where the list was written, for messages.
+            allowed: Names of plugins or distributions; None for no list, which is this registry.
+        """
+        if allowed is None:
+            return self
+        made = Registry(
+            use_entry_points=self._use_entry_points,
+            policy=self.policy.restricted(source, allowed),
+        )
+        made._added = list(self._added)
+        made._entries = self._entries
+        return made
+
+    @property
+    def policy(self) -> Policy:
+        """What may be imported."""
+        if self._policy is None:
+            self._policy = Policy.of_environment()
+        return self._policy
 
     @property
     def hooks(self) -> Hooks:
         """Hook plugins, imported at first use. Those that fail are in ``hooks.failures``."""
         if self._hooks is None:
             self._hooks = hooks = Hooks()
-            if self._use_entry_points:
-                disabled = _disabled_names()
-                for entry_point in metadata.entry_points(group=HOOKS_GROUP):
-                    distribution, _ = _origin(entry_point)
-                    if not _is_disabled(entry_point.name, distribution, disabled):
-                        hooks.load(entry_point, distribution)
-            hooks.call("balenas_register", registry=self)
+            for ref in self.hook_refs():
+                if not ref.is_disabled:
+                    hooks.load(ref.entry)
+            hooks.call("balenas_register", lambda: {"registry": self})
         return self._hooks
 
     def add(self, name: str, plugin: Plugin) -> None:
@@ -215,7 +118,7 @@ class Registry:
         """
         kind = getattr(plugin, "kind", "unknown")
         target = repr(getattr(plugin, "implementation", plugin))
-        ref = PluginRef(kind, name, RUN_TIME, "", target, False, plugin)
+        ref = PluginRef(kind, name, RUN_TIME, "", target, None, None, "", plugin)
         if kind not in GROUPS:
             raise PluginLoadError(
                 f"cannot register {name!r}: kind must be one of {', '.join(GROUPS)}; got {kind!r}."
@@ -232,32 +135,46 @@ class Registry:
             for ref in sorted((*self._entry_points(one), *self._runtime(one)), key=_by_name)
         ]
 
-    def hook_entry_points(self) -> list[metadata.EntryPoint]:
-        """Return the installed hook plugins, importing none."""
-        return list(metadata.entry_points(group=HOOKS_GROUP)) if self._use_entry_points else []
+    def names(self, kind: str) -> list[str]:
+        """Return the names that can be asked for, by metadata alone."""
+        return sorted({ref.name for ref in self.refs(kind) if ref.is_usable})
 
     def hook_refs(self) -> list[HookRef]:
         """Return the installed hook plugins, importing none."""
-        disabled = _disabled_names()
-        refs = []
-        for entry_point in self.hook_entry_points():
-            name, (distribution, version) = entry_point.name, _origin(entry_point)
-            off = _is_disabled(name, distribution, disabled)
-            refs.append(HookRef(name, distribution, version, entry_point.value, off))
-        return sorted(refs, key=lambda ref: (ref.name, ref.distribution))
+        found = [
+            HookRef(
+                entry.name,
+                entry.distribution,
+                entry.version,
+                entry.value,
+                self.policy.bar(entry.name, entry.distribution),
+                entry.fault,
+                entry.place,
+                entry,
+            )
+            for entry in self._declared()
+            if entry.group == HOOKS_GROUP
+        ]
+        return sorted(found, key=lambda ref: (ref.name, ref.distribution))
+
+    def stray_entries(self) -> list[Entry]:
+        """Return the lines of installed entry points that declare no plugin of any kind."""
+        known = {*GROUPS.values(), HOOKS_GROUP}
+        return [entry for entry in self._declared() if entry.group not in known]
 
     def rivals(self, ref: PluginRef) -> list[PluginRef]:
-        """Return the other usable plugins of the same kind and name; not empty is a conflict."""
+        """Return the other usable plugins whose name keeps ``ref`` from its own."""
         if ref.is_disabled:
             return []
-        return [
-            other
-            for other in self._match(ref.kind, ref.name)
-            if other is not ref and not other.is_disabled
-        ]
+        found = self._match(ref.kind, ref.name)
+        if ref in found and len(found) == 1:
+            return []
+        return [other for other in found if other != ref and not other.is_disabled]
 
     def find(self, kind: str, name: str) -> PluginRef:
         """Return the plugin called ``name`` or ``distribution:name``.
+
+        A name that a first-party distribution provides is that one's, whoever else offers it.
 
         Raises:
             PluginNotFoundError: No such plugin; the message lists close names.
@@ -268,11 +185,13 @@ class Registry:
             _ = self.hooks  # a hook may register what the metadata does not name
             matches = self._match(kind, name)
         if len(matches) == 1:
+            self._warn_of_shadows(matches[0], name)
             return matches[0]
         if matches:
             options = ", ".join(repr(ref.qualified_name) for ref in matches)
             raise PluginConflictError(
-                f"{kind} {name!r} is provided by several distributions; use one of {options}."
+                f"{kind} {name!r} is provided by several distributions; use one of {options}, or "
+                f"switch one off with {DISABLE_VARIABLE}={matches[-1].qualified_name}."
             )
         raise PluginNotFoundError(self._not_found(kind, name))
 
@@ -283,71 +202,105 @@ class Registry:
         )
 
     def _not_found(self, kind: str, name: str) -> str:
-        names = sorted({ref.name for ref in self.refs(kind)})
+        names = self.names(kind)
         elsewhere = [other for other in GROUPS if other != kind and self._match(other, name)]
         hint = did_you_mean(normalize(name), names)
         if not hint and elsewhere:
             hint = f" There is a {elsewhere[0]} of that name."
+        installed = {entry.distribution for entry in self._declared()}
+        hint = _missing_distribution(kind, name, installed) or hint
         return f"no {kind} called {name!r}.{hint} Installed: {', '.join(names) or 'none'}."
 
     def _match(self, kind: str, name: str) -> list[PluginRef]:
+        matches = self._all(kind, name)
+        # What is switched off, or of no use, causes no conflict.
+        usable = [ref for ref in matches if ref.is_usable] or matches
+        exact = [ref for ref in usable if ref.name == name.rpartition(":")[2]]
+        if len(exact) == 1 and len({ref.distribution for ref in usable}) == 1:
+            return exact
+        owned = [ref for ref in usable if _is_owner(ref)]
+        return owned if len(owned) == 1 else usable
+
+    def _all(self, kind: str, name: str) -> list[PluginRef]:
         distribution, _, short = name.rpartition(":")
-        matches = [
+        return [
             ref
             for ref in self.refs(kind)
             if normalize(ref.name) == normalize(short)
             and (not distribution or normalize(ref.distribution) == normalize(distribution))
         ]
-        usable = [ref for ref in matches if not ref.is_disabled]
-        return usable or matches  # a switched-off rival causes no conflict
+
+    def _warn_of_shadows(self, ref: PluginRef, name: str) -> None:
+        """Say which plugins lose a name to the distribution that owns it, once each."""
+        if not _is_owner(ref):
+            return
+        for other in self._all(ref.kind, name):
+            if other == ref or not other.is_usable or other.qualified_name in self._warned:
+                continue
+            self._warned.add(other.qualified_name)
+            _log.warning(
+                "%s %r is that of %s; %s offers one of that name too, which is %r. "
+                "To be rid of this warning: %s=%s, or 'pip uninstall %s'",
+                ref.kind,
+                ref.name,
+                ref.distribution,
+                other.distribution,
+                other.qualified_name,
+                DISABLE_VARIABLE,
+                other.qualified_name,
+                other.distribution,
+            )
 
     def _runtime(self, kind: str) -> Iterator[PluginRef]:
         return (ref for ref in self._added if ref.kind == kind)
 
+    def _declared(self) -> list[Entry]:
+        if self._entries is None:
+            self._entries = entries() if self._use_entry_points else []
+        return self._entries
+
     def _entry_points(self, kind: str) -> list[PluginRef]:
-        if not self._use_entry_points:
-            return []
         if kind not in self._installed:
-            disabled = _disabled_names()
             self._installed[kind] = [
-                _installed_ref(kind, entry_point, disabled)
-                # entry_points() keeps the first of two metadata folders of one distribution
-                # (a stale egg-info beside an editable install); distributions() gives both.
-                for entry_point in metadata.entry_points(group=GROUPS[kind])
+                self._ref(kind, entry) for entry in self._declared() if entry.group == GROUPS[kind]
             ]
         return self._installed[kind]
+
+    def _ref(self, kind: str, entry: Entry) -> PluginRef:
+        return PluginRef(
+            kind,
+            entry.name,
+            entry.distribution,
+            entry.version,
+            entry.value,
+            self.policy.bar(entry.name, entry.distribution),
+            entry.fault,
+            entry.place,
+            entry,
+        )
+
+
+def _missing_distribution(kind: str, name: str, installed: set[str]) -> str:
+    """Return a sentence that says what to install for a name; empty where nobody knows."""
+    wanted, _, short = name.rpartition(":")
+    known = [one.name for one in providers(kind, short)]
+    if wanted and wanted != RUN_TIME:
+        known = [wanted]
+    missing = [one for one in known if normalize(one) not in map(normalize, installed)]
+    if not missing:
+        return ""
+    return f" It comes with {missing[0]}; type 'balenas plugins install {missing[0]}'."
+
+
+def _is_owner(ref: PluginRef) -> bool:
+    if not is_first_party(ref.distribution):
+        return False
+    known = owner(ref.kind, ref.name)
+    return known is not None and normalize(known) == normalize(ref.distribution)
 
 
 def _by_name(ref: PluginRef) -> tuple[str, str]:
     return ref.name, ref.distribution
-
-
-def _is_disabled(name: str, distribution: str, disabled: frozenset[str]) -> bool:
-    return not disabled.isdisjoint(
-        {normalize(name), normalize(distribution), normalize(f"{distribution}:{name}")}
-    )
-
-
-def _installed_ref(
-    kind: str, entry_point: metadata.EntryPoint, disabled: frozenset[str]
-) -> PluginRef:
-    distribution, version = _origin(entry_point)
-    return PluginRef(
-        kind,
-        entry_point.name,
-        distribution,
-        version,
-        entry_point.value,
-        _is_disabled(entry_point.name, distribution, disabled),
-        entry_point,
-    )
-
-
-def _origin(entry_point: metadata.EntryPoint) -> tuple[str, str]:
-    distribution = entry_point.dist
-    assert distribution is not None, "entry_points() always sets dist"
-    name = name_of(distribution)
-    return ("(unknown)", "") if name is None else (name, distribution.version)
 
 
 @cache

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
@@ -11,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from balenas_core.config import PluginSection
-from balenas_core.errors import BalenasError, DamagedError
+from balenas_core.errors import DamagedError, told
 from balenas_core.files import read_regular
 from balenas_core.interfaces.architecture import Cell
-from balenas_core.plugins.hooks import LOAD_ERRORS
+from balenas_core.plugins.foreign import foreign_code
 from balenas_core.plugins.registry import Registry
 from balenas_core.report._numbers import as_number
 from balenas_core.runs.directory import CONFIG, DISTRIBUTION, METRICS
@@ -188,10 +186,8 @@ def _space(info: RunInfo, registry: Registry) -> AnySpace:
 def attempt(call: Callable[[], T], problems: list[str], what: str) -> T | None:
     """Return what a plugin returns; None, and a problem more, where it raises."""
     try:
-        with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        with foreign_code(what, "while it was asked for a report", draws=True):
             return call()
-    except BalenasError as error:
-        problems.append(f"{what}: {error}")
-    except LOAD_ERRORS as error:
-        problems.append(f"{what}: {type(error).__name__}: {error}")
+    except Exception as error:
+        problems.append(f"{what}: {told(error)}")
     return None

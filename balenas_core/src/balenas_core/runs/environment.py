@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import Any
 
-from balenas_core.plugins.installed import name_of
+from balenas_core.plugins.installed import name_of, version_of
 
 _log = logging.getLogger(__name__)
 
@@ -21,7 +21,7 @@ def versions() -> dict[str, str]:
     for distribution in metadata.distributions():
         name = name_of(distribution)
         if name and (name in stack or name == "balenas" or name.startswith("balenas-")):
-            found.setdefault(name, distribution.version)
+            found.setdefault(name, version_of(distribution))
     return dict(sorted(found.items()))
 
 

@@ -22,13 +22,14 @@ def list_(
         str | None, typer.Option("--kind", "-k", metavar="KIND", help="Only this kind.")
     ] = None,
     check: Annotated[
-        bool, typer.Option("--check", help="Import every plugin and report those that fail.")
+        bool, typer.Option("--check", help="Try every plugin, each in a process of its own.")
     ] = False,
     json: Json = False,
 ) -> None:
     """List installed plugins.
 
-    Only metadata is read, so that a broken plugin is listed too; --check imports everything.
+    Only metadata is read, so that a broken plugin is listed too; --check tries every plugin, and
+    reports those that fail, hang, or change the process.
     """
     from balenas_cli.shell.console import print_json, show, table
     from balenas_cli.tables.plugin_rows import check_kind, check_rows, listed_rows
@@ -56,6 +57,9 @@ def _print_problems(rows: list[PluginRow]) -> None:
     for row in rows:
         if row.reason:
             stderr().print(f"{row.status}: {row.problem}", soft_wrap=True)
+        for note in row.notes:
+            origin = f"{row.distribution} {row.version}".strip()
+            stderr().print(f"note: {row.kind} {row.name!r} (from {origin}): {note}", soft_wrap=True)
 
 
 @app.command(cls=LazyCommand)

@@ -165,7 +165,7 @@ def _names(proxies: str | None) -> list[str]:
 
 
 def _installed(kind: str) -> str:
-    names = sorted({ref.name for ref in default_registry().refs(kind) if not ref.is_disabled})
+    names = default_registry().names(kind)
     return f"Installed: {', '.join(names) or 'none'}."
 
 

@@ -22,7 +22,7 @@ def complete(*kinds: str) -> Callable[[str], list[tuple[str, str]]]:
             (f"{done}{ref.name}", f"{kind} from {ref.distribution} {ref.version}")
             for kind in kinds
             for ref in Registry().refs(kind)
-            if ref.name.startswith(start) and not ref.is_disabled
+            if ref.name.startswith(start) and ref.is_usable
         ]
 
     return completer

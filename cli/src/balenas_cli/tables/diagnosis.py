@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import platform
 import re
@@ -10,9 +9,9 @@ import sys
 from importlib import metadata
 from typing import Any
 
-from balenas_cli.tables.plugin_info import status_lines
-from balenas_cli.tables.plugin_rows import PluginRow, check_rows
-from balenas_core.errors import BalenasError
+from balenas_cli.tables.plugin_rows import PluginRow, checked
+from balenas_core.plugins.checking import Verdict
+from balenas_core.plugins.installed import name_of
 from balenas_core.plugins.registry import Registry, normalize
 from balenas_core.runs import environment
 
@@ -20,7 +19,8 @@ from balenas_core.runs import environment
 def diagnose() -> dict[str, Any]:
     """Look at the interpreter, torch, every plugin and every extra; never raises."""
     registry = Registry()
-    rows = check_rows(registry)
+    found = checked(registry)
+    rows = [row for row, _ in found]
     devices, threads, torch_error = _torch()
     return {
         "python": f"{platform.python_version()} ({platform.platform()})",
@@ -30,7 +30,7 @@ def diagnose() -> dict[str, Any]:
         "threads": threads,
         "torch_error": torch_error,
         "extras": extras({row.distribution for row in rows}),
-        "status": _status(registry, rows),
+        "status": _status(found),
         "plugins": [row.to_dict() for row in rows],
     }
 
@@ -51,17 +51,13 @@ def _torch() -> tuple[dict[str, str], int, str | None]:
     return devices, torch.get_num_threads(), None
 
 
-def _status(registry: Registry, rows: list[PluginRow]) -> dict[str, str]:
-    lines = {}
-    for row in rows:
-        # A name in conflict has to be asked for by its long name.
-        name = f"{row.distribution}:{row.name}" if row.status == "conflict" else row.name
-        if row.status not in ("ok", "conflict") or row.kind == "hook":
-            continue
-        with contextlib.suppress(BalenasError), contextlib.redirect_stdout(sys.stderr):
-            for key, value in status_lines(registry.find(row.kind, name).load()).items():
-                lines[f"{row.kind} {row.name} {key}".strip()] = value
-    return lines
+def _status(found: list[tuple[PluginRow, Verdict | None]]) -> dict[str, str]:
+    return {
+        f"{row.kind} {row.name} {key}".strip(): value
+        for row, verdict in found
+        if verdict is not None
+        for key, value in verdict.status.items()
+    }
 
 
 _REQUIREMENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
@@ -73,11 +69,11 @@ def extras(plugin_distributions: set[str]) -> list[dict[str, Any]]:
 
     ``missing`` are the packages it lacks; ``get`` is the command that installs them, or None.
     """
-    installed = {normalize(d.name) for d in metadata.distributions() if d.name}
+    installed = {normalize(name) for d in metadata.distributions() if (name := name_of(d))}
     wanted = {normalize(name) for name in plugin_distributions}
     found, seen = [], set()
     for distribution in metadata.distributions():
-        name = distribution.name
+        name = name_of(distribution)
         # The same distribution can be on the path twice; the first is the one in use.
         if not name or normalize(name) in seen:
             continue

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import sys
 from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
@@ -11,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from balenas_cli.plans.resolve import load_preset
 from balenas_cli.tables.option_rows import option_rows
 from balenas_cli.tables.plugin_rows import KINDS, check_kind
-from balenas_core.errors import PluginNotFoundError
+from balenas_core.errors import PluginNotFoundError, told
 from balenas_core.plugins.plugin import GROUPS, Plugin
 from balenas_core.plugins.registry import PluginRef, Registry
 from balenas_core.plugins.suggest import did_you_mean
@@ -46,9 +44,8 @@ def describe(ref: PluginRef) -> dict[str, Any]:
     Raises:
         PluginLoadError: Its light module cannot be imported.
     """
-    with contextlib.redirect_stdout(sys.stderr):
-        plugin = ref.load()
-        runs = status_lines(plugin)
+    plugin = ref.load()
+    runs = status_lines(ref, plugin)
     return {
         "kind": ref.kind,
         "name": ref.name,
@@ -71,14 +68,13 @@ def describe(ref: PluginRef) -> dict[str, Any]:
     }
 
 
-def status_lines(plugin: Plugin) -> dict[str, str]:
+def status_lines(ref: PluginRef, plugin: Plugin) -> dict[str, str]:
     """Return what a plugin says about how it runs here; never raises."""
-    from balenas_core.plugins.hooks import LOAD_ERRORS
-
     try:
-        return plugin.load_status()
-    except LOAD_ERRORS as error:
-        return {"": f"its status is unknown: {type(error).__name__}: {error}"}
+        with ref.called("while it told its status"):
+            return plugin.load_status()
+    except Exception as error:
+        return {"": f"its status is unknown: {told(error)}"}
 
 
 def _implementation(plugin: Plugin) -> str:

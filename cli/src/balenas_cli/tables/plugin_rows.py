@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import contextlib
-import logging
-import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from balenas_core.errors import PluginLoadError, UsageError
+from balenas_core.errors import UsageError
+from balenas_core.plugins.checking import HOOK, Verdict, check_plugins
+from balenas_core.plugins.installed import Entry
 from balenas_core.plugins.plugin import GROUPS
+from balenas_core.plugins.policy import DISABLE_VARIABLE
 from balenas_core.plugins.registry import HookRef, PluginRef, Registry
 from balenas_core.plugins.suggest import did_you_mean
 
-HOOK = "hook"
 KINDS = (*GROUPS, HOOK)
+UNKNOWN_KIND = "unknown"
+"""Of a line in a distribution's metadata that declares no plugin of any kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +24,8 @@ class PluginRow:
     """One plugin.
 
     ``status`` is ``installed`` (not looked into), ``ok``, ``conflict``, ``disabled`` or
-    ``failed``; the last three have a reason, and a remedy where there is one.
+    ``failed``; the last three have a reason, and a remedy where there is one. ``notes`` are what a
+    plugin does that it should not, though it works.
     """
 
     kind: str
@@ -34,6 +36,7 @@ class PluginRow:
     status: str
     reason: str | None = None
     remedy: str | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def problem(self) -> str:
@@ -60,90 +63,76 @@ def check_kind(kind: str | None, known: Iterable[str] = KINDS) -> None:
 
 def listed_rows(registry: Registry, kind: str | None = None) -> list[PluginRow]:
     """Return every plugin by its metadata, importing none."""
-    rows = []
-    if kind != HOOK:
-        rows = [_listed(registry, ref) for ref in registry.refs(kind)]
-    if kind in (None, HOOK):
-        rows += [_listed_hook(ref) for ref in registry.hook_refs()]
-    return rows
+    rows = [_listed(registry, ref) for ref in _refs(registry, kind)]
+    return rows + ([_stray(entry) for entry in registry.stray_entries()] if kind is None else [])
 
 
 def check_rows(registry: Registry, kind: str | None = None) -> list[PluginRow]:
-    """Return every plugin, and whether it can be imported and used.
-
-    The hook plugins are loaded first: they may register others.
-    """
-    with _foreign_code():
-        failures = {(f.distribution, f.name): f for f in registry.hooks.failures}
-        rows = []
-        for row in listed_rows(registry, kind):
-            if row.kind != HOOK:
-                rows.append(_checked(registry, row))
-                continue
-            failure = failures.get((row.distribution, row.name))
-            if row.status == "disabled":
-                rows.append(row)
-            elif failure is None:
-                rows.append(replace(row, status="ok"))
-            else:
-                rows.append(
-                    replace(row, status="failed", reason=failure.reason, remedy=failure.remedy)
-                )
-    return rows
+    """Return every plugin, and whether it can be imported and used."""
+    return [row for row, _ in checked(registry, kind)]
 
 
-def _listed(registry: Registry, ref: PluginRef) -> PluginRow:
-    row = PluginRow(ref.kind, ref.name, ref.distribution, ref.version, ref.target, "installed")
-    if ref.is_disabled:
-        return _disabled(row)
-    rivals = registry.rivals(ref)
-    if rivals:
-        others = ", ".join(rival.distribution for rival in rivals)
-        return replace(
-            row,
-            status="conflict",
-            reason=f"the name is taken by {others} too",
-            remedy=f"Call it {ref.qualified_name!r}, or switch one off: "
-            f"BALENAS_DISABLE_PLUGINS={rivals[0].qualified_name}",
-        )
-    return row
+def checked(registry: Registry, kind: str | None = None) -> list[tuple[PluginRow, Verdict | None]]:
+    """Return every plugin with what its check has found; None of what was not checked."""
+    refs = _refs(registry, kind)
+    rows = [_listed(registry, ref) for ref in refs]
+    wanted = [n for n, row in enumerate(rows) if row.status in ("installed", "conflict")]
+    verdicts = dict(zip(wanted, check_plugins(refs[n] for n in wanted), strict=True))
+    for number, verdict in verdicts.items():
+        rows[number] = _checked(rows[number], refs[number], verdict)
+    found: list[tuple[PluginRow, Verdict | None]] = [
+        (row, verdicts.get(number)) for number, row in enumerate(rows)
+    ]
+    strays = registry.stray_entries() if kind is None else ()
+    return found + [(_stray(entry), None) for entry in strays]
 
 
-def _listed_hook(ref: HookRef) -> PluginRow:
-    row = PluginRow(HOOK, ref.name, ref.distribution, ref.version, ref.target, "installed")
-    return _disabled(row) if ref.is_disabled else row
+def _refs(registry: Registry, kind: str | None) -> list[PluginRef | HookRef]:
+    refs: list[PluginRef | HookRef] = []
+    if kind != HOOK:
+        refs += registry.refs(kind)
+    if kind in (None, HOOK):
+        refs += registry.hook_refs()
+    return refs
 
 
-def _disabled(row: PluginRow) -> PluginRow:
-    return replace(
-        row, status="disabled", reason="switched off by BALENAS_DISABLE_PLUGINS", remedy=None
-    )
-
-
-def _checked(registry: Registry, row: PluginRow) -> PluginRow:
-    if row.status == "disabled":
+def _listed(registry: Registry, ref: PluginRef | HookRef) -> PluginRow:
+    kind = HOOK if isinstance(ref, HookRef) else ref.kind
+    row = PluginRow(kind, ref.name, ref.distribution, ref.version, ref.target, "installed")
+    if ref.barred is not None:
+        return replace(row, status="disabled", reason=ref.barred.rstrip("."))
+    if ref.fault is not None:
+        return replace(row, status="failed", reason=ref.fault, remedy=ref.remedy)
+    rivals = registry.rivals(ref) if isinstance(ref, PluginRef) else []
+    if not rivals:
         return row
-    ref = next(
-        ref
-        for ref in registry.refs(row.kind)
-        if (ref.name, ref.distribution, ref.target) == (row.name, row.distribution, row.target)
+    others = ", ".join(rival.distribution for rival in rivals)
+    return replace(
+        row,
+        status="conflict",
+        reason=f"the name is taken by {others} too",
+        remedy=f"Call it {ref.qualified_name!r}, or switch one off: "
+        f"{DISABLE_VARIABLE}={ref.qualified_name}",
     )
-    try:
-        ref.load_implementation()
-    except PluginLoadError as error:
-        cause = error.__cause__
-        reason = f"{type(cause).__name__}: {cause}" if cause is not None else str(error)
-        return replace(row, status="failed", reason=reason, remedy=ref.remedy)
-    return replace(row, status="ok") if row.status == "installed" else row
 
 
-@contextlib.contextmanager
-def _foreign_code() -> Iterator[None]:
-    # A plugin that prints must not spoil --json; a failing hook is in the rows, once is enough.
-    hooks = logging.getLogger("balenas_core.plugins.hooks")
-    was_disabled, hooks.disabled = hooks.disabled, True
-    try:
-        with contextlib.redirect_stdout(sys.stderr):
-            yield
-    finally:
-        hooks.disabled = was_disabled
+def _checked(row: PluginRow, ref: PluginRef | HookRef, verdict: Verdict) -> PluginRow:
+    if verdict.problem is not None:
+        return replace(
+            row, status="failed", reason=verdict.problem, remedy=ref.remedy, notes=verdict.notes
+        )
+    status = "ok" if row.status == "installed" else row.status
+    return replace(row, status=status, notes=verdict.notes)
+
+
+def _stray(entry: Entry) -> PluginRow:
+    return PluginRow(
+        UNKNOWN_KIND,
+        entry.name,
+        entry.distribution,
+        entry.version,
+        entry.value,
+        "failed",
+        entry.fault,
+        entry.remedy,
+    )
