@@ -9,7 +9,8 @@ import pytest
 PROXIES, HOOKS = "balenas.proxies", "balenas.hooks"
 SOURCE = (
     "from balenas_core.plugins.plugin import Plugin\n"
-    "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='acme_impl:Impl')\n"
+    "plugin = Plugin(kind='proxy', summary='good', api_version=1,\n"
+    "                implementation='acme_impl:Impl')\n"
 )
 OLD = SOURCE.replace("api_version=1", "api_version=0")
 HOOK = (
