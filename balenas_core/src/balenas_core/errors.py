@@ -56,6 +56,21 @@ class PluginLoadError(PluginError):
     exit_code: ClassVar[int] = 1
 
 
+class UnfitError(PluginError):
+    """A plugin returned what nothing can be made of.
+
+    Args:
+        kind: Kind of the plugin, by which a search knows which one it was.
+        message: What it must return, and what it has returned.
+    """
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, kind: str, message: str) -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
 class RunExistsError(UsageError):
     """The output directory already holds a run or other files."""
 

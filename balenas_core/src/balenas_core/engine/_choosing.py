@@ -7,6 +7,7 @@ from dataclasses import replace
 from functools import partial
 
 from balenas_core.engine._checking import check
+from balenas_core.engine._fitness import check_selection
 from balenas_core.engine._learned import Learned
 from balenas_core.engine.clock import Clock
 from balenas_core.interfaces.architecture import Architecture
@@ -15,6 +16,7 @@ from balenas_core.interfaces.events import ArchitectureSelected, Event, Selectio
 from balenas_core.interfaces.result import Check, SearchResult
 from balenas_core.interfaces.selection import SelectionContext, Selector
 from balenas_core.interfaces.space import AnySpace
+from balenas_core.plugins.foreign import foreign_code
 from balenas_core.random import derive_seed, generator
 from balenas_core.runs.directory import RunDirectory
 
@@ -26,6 +28,7 @@ class Choosing:
         learned: Its distribution, its supernet, and what measures networks.
         selector: Ranks candidates.
         run: Where scores are kept, so that none is computed twice; None to keep none.
+        who: What messages call the selector.
         check_epochs: Epochs for which the choice and a uniform draw are trained; 0 for none.
         emit: Called with every event.
     """
@@ -36,12 +39,14 @@ class Choosing:
         selector: Selector,
         run: RunDirectory | None,
         *,
+        who: str,
         check_epochs: int,
         emit: Callable[[Event], None],
     ) -> None:
         self._learned = learned
         self._selector = selector
         self._run = run
+        self._who = who
         self._check_epochs = check_epochs
         self._emit = emit
         self._clock = Clock()
@@ -56,7 +61,9 @@ class Choosing:
         learned, context = self._learned, self._context()
         self._note("selection", 0, 0)
         with self._clock.phase("selection"):
-            selection = self._selector.select(context)
+            with foreign_code(self._who, "while it selected", draws=True):
+                selection = self._selector.select(context)
+            check_selection(selection, learned.space)
         self._count_remembered("selection")
         chosen = selection.chosen.architecture
         self._emit(ArchitectureSelected(selection))

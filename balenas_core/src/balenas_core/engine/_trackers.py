@@ -39,7 +39,8 @@ class Trackers:
                     tracker.handle(detached(event))
             except Exception as error:
                 del self._trackers[name]
-                _report(name, f"{told(error)}. It is from {ref.origin}. {ref.remedy}")
+                remedy = f". {ref.remedy} It is from {ref.origin}." if ref.entry else ""
+                _report(name, f"{told(error)}{remedy}")
 
 
 def _report(name: str, what: str) -> None:

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
 from balenas_core.config import CurvatureConfig, PerturbationConfig, TrainingConfig
 from balenas_core.engine.curvature import Curvature, curvature
 from balenas_core.engine.modifiers import perturbation_radius, perturbed
-from balenas_core.errors import DivergenceError
+from balenas_core.errors import DivergenceError, UnfitError
 from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.optimizer import ArchitectureOptimizer
 from balenas_core.interfaces.proxy import Batch
@@ -195,7 +195,12 @@ class BilevelLoop:
             self._precision,
             self._sgd,
         )
-        loss = self.optimizer.step(objective)
+        loss: object = self.optimizer.step(objective)
+        if not isinstance(loss, int | float):
+            raise UnfitError(
+                "optimizer",
+                f"step() must return the loss as a number; it returned {type(loss).__name__}",
+            )
         if not math.isfinite(loss):
             raise DivergenceError(f"the validation loss is {loss}")
         return loss

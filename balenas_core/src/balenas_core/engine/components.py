@@ -96,7 +96,11 @@ def _build_single(registry: Registry, section: PluginSection) -> Selector:
     if isinstance(options, RankingOptions):
         proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
         return RankingSelector(
-            proxies, options, aggregate=options.aggregate, weights=options.weights
+            proxies,
+            options,
+            aggregate=options.aggregate,
+            weights=options.weights,
+            origins={name: registry.find("proxy", name).origin for name in proxies},
         )
     selector: Selector = _build(registry, "selector", section)
     return selector
@@ -112,9 +116,11 @@ def _work(section: PluginSection) -> str:
 def _build_stage(registry: Registry, section: PluginSection) -> PoolSelector:
     selector = _build_single(registry, section)
     if not isinstance(selector, PoolSelector):
+        ref = registry.find("selector", section.name)
         raise PluginLoadError(
-            f"selector {section.name!r} says that it can be a stage, but {type(selector).__name__} "
-            f"is no PoolSelector; derive it from balenas_core.selectors.PoolSelector."
+            f"selector {section.name!r} (from {ref.origin}) cannot be a stage: "
+            f"{type(selector).__name__} is no PoolSelector; its author has to derive it from "
+            f"balenas_core.selectors.PoolSelector. {ref.remedy}"
         )
     return scoped(selector, _work(section))
 

@@ -11,6 +11,7 @@ import torch
 
 from balenas_core.config import SearchConfig, to_yaml
 from balenas_core.engine._choosing import Choosing, look_up
+from balenas_core.engine._fitness import check_components, naming
 from balenas_core.engine._learned import Learned
 from balenas_core.engine._learning import Learning
 from balenas_core.engine._trackers import Trackers
@@ -30,6 +31,7 @@ from balenas_core.interfaces.events import (
 from balenas_core.interfaces.result import SearchResult
 from balenas_core.interfaces.selection import Selector
 from balenas_core.interfaces.space import AnySpace
+from balenas_core.plugins.foreign import contained
 from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
@@ -130,7 +132,8 @@ class Search:
                 if opening.todo is Todo.NOTHING:
                     assert opening.run is not None, "there is something to read"
                     return self._read(opening.run.path, RESULT)
-                return self._run(opening, precision)
+                with contained(), naming(config, self._registry):
+                    return self._run(opening, precision)
         finally:
             self._is_stop_requested = False
 
@@ -141,8 +144,9 @@ class Search:
             try:
                 if opening.todo is Todo.GO_ON:
                     opening.reopen(to_yaml(config), config.model_dump(mode="json"))
-                learned = learning.learn(run)
-                result = self._choosing(learned, selector, run, emit).choose()
+                with contained(), naming(config, self._registry):
+                    learned = learning.learn(run)
+                    result = self._choosing(learned, selector, run, emit).choose()
                 if run is not None:
                     run.write_json(RESULT, result.to_dict())
                     run.write_status("done")
@@ -190,7 +194,8 @@ class Search:
                 if file.exists():
                     refuse_another(file, selector)
                 else:
-                    found = self._choose_anew(config, precision, run, opening)
+                    with contained(), naming(config, self._registry):
+                        found = self._choose_anew(config, precision, run, opening)
                     write_selection(run, file, {"selector": selector, **found.to_dict()})
                 return self._read(run.path, str(file.relative_to(run.path)))
         finally:
@@ -211,7 +216,8 @@ class Search:
         emit: Callable[[Event], None],
     ) -> Choosing:
         epochs = self.config.check_epochs
-        return Choosing(learned, selector, run, check_epochs=epochs, emit=emit)
+        who = f"selector {self.config.selector.name!r}"
+        return Choosing(learned, selector, run, who=who, check_epochs=epochs, emit=emit)
 
     @contextmanager
     def _prepared(
@@ -246,6 +252,7 @@ class Search:
         known_threads = config.threads or threads
         with cpu_threads(known_threads), seeded(derive_seed(config.seed, "global")):
             components = build_components(config, self._registry)
+            check_components(components, config, self._registry)
             if known_threads is None:
                 use_default_threads(components.task.input_shape)
             emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)

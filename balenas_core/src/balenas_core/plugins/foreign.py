@@ -45,9 +45,32 @@ def foreign_code(
             ``KeyboardInterrupt`` though nobody interrupted.
     """
     state = ProcessState(with_generators=not draws)
-    with _stdout_aside(), _signals() as signals:
+    with _stdout_aside(), _contained() as signals:
         try:
             yield
+        finally:
+            changes = [*state.restore(), *signals.changes()]
+            if changes:
+                tell = report or _log.warning
+                tell(f"{who} changed {', '.join(changes)} {doing}. This was put back.")
+
+
+@contextmanager
+def contained() -> Iterator[None]:
+    """Let nothing but errors, and an interrupt by the user, leave code that calls plugins.
+
+    Raises:
+        ForeignExit: As ``foreign_code``.
+    """
+    with _contained():
+        yield
+
+
+@contextmanager
+def _contained() -> Iterator[_Signals]:
+    with _signals() as signals:
+        try:
+            yield signals
         except (Exception, SearchInterrupted):
             raise
         except KeyboardInterrupt as error:
@@ -56,11 +79,6 @@ def foreign_code(
             raise ForeignExit(error) from error
         except BaseException as error:
             raise ForeignExit(error) from error
-        finally:
-            changes = [*state.restore(), *signals.changes()]
-            if changes:
-                tell = report or _log.warning
-                tell(f"{who} changed {', '.join(changes)} {doing}. This was put back.")
 
 
 class _Aside(io.TextIOBase):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from torch import nn
 
 from balenas_core.errors import is_out_of_memory
 from balenas_core.interfaces.proxy import Batch, Proxy
+from balenas_core.plugins.foreign import foreign_code
 from balenas_core.random import seeded
 from balenas_core.scores.network_pass import PassProxy, score_many
 
@@ -66,10 +67,11 @@ def _scores(
     network: nn.Module,
     batch: Batch,
     proxies: Mapping[str, Proxy],
-    names: Iterable[str],
+    names: Sequence[str],
     seed: int,
 ) -> dict[str, float]:
-    with seeded(seed):
+    who = " and ".join(f"proxy {name!r}" for name in names)
+    with foreign_code(who, "while it scored a network", draws=True), seeded(seed):
         return score_many(network, batch, {name: proxies[name] for name in names})
 
 

@@ -15,6 +15,7 @@ from balenas_core.selectors._pool import (
     PoolSelector as PoolSelector,
     Ranking as Ranking,
     best_first as best_first,
+    check_scores as check_scores,
 )
 from balenas_core.selectors._random import RandomSelector as RandomSelector
 from balenas_core.selectors._ranking import RankingSelector as RankingSelector

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from balenas_core.errors import UsageError
+from balenas_core.errors import BalenasError, UnfitError, UsageError, is_out_of_memory, told
 from balenas_core.interfaces.selection import Candidate, Selection, SelectionContext, Selector
 from balenas_core.plugins.selector_options import PerturbationSelectorOptions
 from balenas_core.selectors._supernet import check_trained_supernet
@@ -42,6 +43,7 @@ class PerturbationSelector(Selector):
 
         Raises:
             UsageError: No supernet was trained, or the architecture exceeds ``modifiers.limits``.
+            UnfitError: The supernet cannot compute a slot without an operation.
         """
         check_trained_supernet(context, "perturbation")
         distribution, space = context.distribution, context.space
@@ -53,7 +55,9 @@ class PerturbationSelector(Selector):
         for done, place in enumerate(order):
             context.report(done, 2 * len(slots))
             name, row = slots[place]
-            drops = measure.drops(f"decide/{name}/{row}", _without_each(weights, name, row))
+            tables = _without_each(weights, name, row)
+            # A slot of one choice has nothing to decide.
+            drops = measure.drops(f"decide/{name}/{row}", tables) if len(tables) > 1 else [0.0]
             _decide(weights[name][row], int(torch.tensor(drops).argmax()))
         importance = []
         for done, (name, row) in enumerate(slots, start=len(slots)):
@@ -93,11 +97,26 @@ class _Measure:
         total, images = 0.0, 0
         try:
             for images_, labels in self._batches():
-                total += measure(supernet(images_, weights), labels)
+                total += measure(self._logits(images_, weights), labels)
                 images += len(labels)
         finally:
             supernet.train(was_training)
-        return total / images
+        # Nothing is worse than what is no number.
+        return math.inf if math.isnan(total) else total / images
+
+    def _logits(self, images: Tensor, weights: _Table) -> Tensor:
+        try:
+            logits: Tensor = self.context.supernet(images, weights)
+        except Exception as error:
+            if isinstance(error, BalenasError) or is_out_of_memory(error):
+                raise
+            raise UnfitError(
+                "space",
+                f"selector 'perturbation' takes operations out by setting weights to zero, also "
+                f"all of a slot, and the supernet cannot compute that ({told(error)}). A row of zeros "
+                f"means that the slot contributes nothing",
+            ) from error
+        return logits
 
     def _batches(self) -> list[tuple[Tensor, Tensor]]:
         batches = self.context.validation_batches

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from balenas_core.errors import SelectionError, UnfitError
 from balenas_core.interfaces.selection import (
     Candidate,
     Selection,
@@ -57,6 +59,7 @@ class PoolSelector(Selector, ABC):
         drawn += neighbors_of(drawn, options.neighbors, context)
         pool = within_limits(drawn, options, context)
         ranking = self.rank(pool, context)
+        check_ranking(ranking, len(pool))
         return Selection(
             tuple(
                 Candidate(
@@ -77,3 +80,50 @@ class PoolSelector(Selector, ABC):
 def best_first(pool: Sequence[Draw], values: Sequence[float]) -> list[int]:
     """Return positions by value, largest first; ties go to the argmax, then the most drawn."""
     return sorted(range(len(pool)), key=lambda i: (-values[i], *pool[i].tie_break))
+
+
+def check_ranking(ranking: object, members: int) -> None:
+    """Check that a pool was ranked by something.
+
+    Args:
+        ranking: What ``rank`` has returned.
+        members: Architectures in the pool.
+
+    Raises:
+        UnfitError: It is no order of the pool, or lacks scores of some members.
+        SelectionError: No score is finite.
+    """
+    if not isinstance(ranking, Ranking):
+        raise UnfitError(
+            "selector", f"rank() must return a Ranking; it returned {type(ranking).__name__}"
+        )
+    if sorted(ranking.order) != list(range(members)):
+        raise UnfitError(
+            "selector",
+            f"rank() must order the {members} members of the pool, each once; it returned "
+            f"{str(list(ranking.order))[:80]}",
+        )
+    if len(ranking.scores) != members:
+        raise UnfitError(
+            "selector",
+            f"rank() must return scores of each of the {members} members of the pool; it returned "
+            f"{len(ranking.scores)}",
+        )
+    check_scores(ranking.scores)
+
+
+def check_scores(table: Sequence[Mapping[str, float]]) -> None:
+    """Check that candidates were scored by something, if they were.
+
+    Raises:
+        SelectionError: There are scores, and none is finite.
+    """
+    names = list(dict.fromkeys(name for row in table for name in row))
+    if not names or any(math.isfinite(score) for row in table for score in row.values()):
+        return
+    found = ", ".join(sorted({str(score) for row in table for score in row.values()}))
+    raise SelectionError(
+        f"nothing to rank the {len(table)} candidates by: every score of {', '.join(names)} is "
+        f"{found}. Choose another selector with --selector, or 'argmax' for the search's own "
+        f"choice."
+    )

@@ -6,7 +6,7 @@ import logging
 import math
 from collections.abc import Mapping, Sequence
 
-from balenas_core.errors import SelectionError
+from balenas_core.errors import SelectionError, told
 from balenas_core.interfaces.proxy import Proxy
 from balenas_core.interfaces.selection import SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions
@@ -14,7 +14,7 @@ from balenas_core.random import seeded
 from balenas_core.scores import Aggregate, combined
 from balenas_core.scores.scoring import ProxyScores, score_network
 from balenas_core.selectors._draws import Draw
-from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
+from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, check_scores
 
 _log = logging.getLogger(__name__)
 
@@ -30,6 +30,7 @@ class RankingSelector(PoolSelector):
         pool: How the pool is drawn, and the limits of a choice.
         aggregate: How several proxies become one order; see ``combined``.
         weights: Weight by proxy, for ``aggregate="weighted"``.
+        origins: Distribution and version by proxy, for messages.
 
     References:
         Zhang et al. 2022, "BaLeNAS", CVPR, abstract (BaLeNAS-TF).
@@ -42,11 +43,13 @@ class RankingSelector(PoolSelector):
         *,
         aggregate: Aggregate = "log_rank",
         weights: Mapping[str, float] | None = None,
+        origins: Mapping[str, str] | None = None,
     ) -> None:
         self._proxies = dict(proxies)
         self._pool = pool or PoolOptions()
         self._aggregate: Aggregate = aggregate
         self._weights = weights
+        self._origins = origins or {}
 
     @property
     def pool_options(self) -> PoolOptions:
@@ -59,7 +62,7 @@ class RankingSelector(PoolSelector):
         Raises:
             SelectionError: Every proxy failed on every candidate.
         """
-        failures = _Failures(len(pool))
+        failures = _Failures(len(pool), self._origins)
         table: list[Mapping[str, float]] = []
         for done, draw in enumerate(pool):
             context.report(done, len(pool))
@@ -67,6 +70,15 @@ class RankingSelector(PoolSelector):
         context.report(len(pool), len(pool))
         failures.report()
         columns = {name: [row[name] for row in table] for name in self._proxies}
+        check_scores(table)
+        for name, column in columns.items():
+            if len(pool) > 1 and not any(map(math.isfinite, column)):
+                _log.warning(
+                    "proxy %r gives none of the %d candidates a finite score; the other proxies "
+                    "alone rank them",
+                    name,
+                    len(pool),
+                )
         values = combined(columns, self._aggregate, self._weights)
         return Ranking(best_first(pool, values), table)
 
@@ -100,8 +112,9 @@ class _NoScore(Exception):
 class _Failures:
     """Counts the candidates on which proxies failed, and keeps the first cause of each."""
 
-    def __init__(self, candidates: int) -> None:
+    def __init__(self, candidates: int, origins: Mapping[str, str]) -> None:
         self._candidates = candidates
+        self._origins = origins
         self._counts: dict[str, int] = {}
         self._first: dict[str, Exception] = {}
         self._without_score = 0
@@ -111,7 +124,8 @@ class _Failures:
             self._counts[name] = self._counts.get(name, 0) + 1
             if name not in self._first:
                 self._first[name] = error
-                _log.warning("proxy %r failed on %s: %s", name, draw.architecture, _cause(error))
+                who = self._who(name)
+                _log.warning("%s failed on %s: %s", who, draw.architecture, told(error))
                 _log.debug("where it failed", exc_info=error)
         self._without_score += len(found.errors) == len(found.scores)
 
@@ -123,7 +137,8 @@ class _Failures:
         """
         if self._without_score == self._candidates:
             causes = "; ".join(
-                f"proxy {name!r} failed with {_cause(error)}" for name, error in self._first.items()
+                f"{self._who(name)} failed with {told(error)}"
+                for name, error in self._first.items()
             )
             raise SelectionError(
                 f"nothing to rank the {self._candidates} candidates by: {causes}. Choose another "
@@ -132,12 +147,12 @@ class _Failures:
         for name, count in self._counts.items():
             if count > 1:
                 _log.warning(
-                    "proxy %r failed on %d of %d candidates, which rank last under it",
-                    name,
+                    "%s failed on %d of %d candidates, which rank last under it",
+                    self._who(name),
                     count,
                     self._candidates,
                 )
 
-
-def _cause(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"
+    def _who(self, name: str) -> str:
+        origin = self._origins.get(name)
+        return f"proxy {name!r} (from {origin})" if origin else f"proxy {name!r}"

@@ -9,7 +9,7 @@ from statistics import NormalDist
 from balenas_core.interfaces.selection import SelectionContext, Stage
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._draws import Draw
-from balenas_core.selectors._pool import PoolSelector, Ranking
+from balenas_core.selectors._pool import PoolSelector, Ranking, check_ranking
 
 
 class StagedSelector(PoolSelector):
@@ -61,6 +61,7 @@ class StagedSelector(PoolSelector):
             report = _report(context, sizes, number)
             members = [replace(pool[i], evidence=tuple(evidence[i])) for i in stay]
             ranking = stage.rank(members, replace(context, report=report))
+            check_ranking(ranking, len(stay))
             for i, found in zip(stay, ranking.scores, strict=True):
                 scores[i] |= found
             ranked = [stay[k] for k in ranking.order]

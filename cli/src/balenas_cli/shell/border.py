@@ -15,7 +15,7 @@ import typer
 
 from balenas_cli.shell import warnings as _warnings
 from balenas_cli.shell.console import say
-from balenas_core.errors import LESS_MEMORY, BalenasError, is_out_of_memory
+from balenas_core.errors import LESS_MEMORY, BalenasError, is_out_of_memory, text_of, told
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
 _FAILED, _INVALID = 1, 2
@@ -99,8 +99,12 @@ def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
     try:
         code = command()
     except SystemExit as exit_:
+        if _blame(exit_):
+            return _FAILED
         return exit_.code if isinstance(exit_.code, int) else int(exit_.code is not None)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
+        if interrupts.received is None and _blame(error):
+            return _FAILED
         return 128 + signal.SIGINT
     except BrokenPipeError:
         return _FAILED
@@ -113,6 +117,10 @@ def _exit_code(command: Callable[[], object], interrupts: Interrupts) -> int:
         if interrupts.received is not None and not _wants_tracebacks():
             return _FAILED
         return _report(error)
+    except BaseException as error:  # what is meant to end a coroutine, or a test
+        if _blame(error):
+            return _FAILED
+        raise
     return code if isinstance(code, int) else 0  # as typer.Exit has it
 
 
@@ -129,8 +137,31 @@ def _explain(error: Any) -> int:
     return exit_code
 
 
+def _blame(error: BaseException) -> bool:
+    """Name the plugin in whose code an error was raised, what it is and where; False for none."""
+    from balenas_core.plugins.blame import culprit
+    from balenas_core.plugins.policy import DISABLE_VARIABLE
+    from balenas_core.plugins.registry import default_registry
+
+    found = culprit(error, default_registry())
+    if found is None:
+        return False
+    if _wants_tracebacks():
+        say("".join(traceback.format_exception(error)))
+    ref, place = found
+    kind = getattr(ref, "kind", "hook")
+    say(
+        f"error: {kind} plugin {ref.name!r} (from {ref.distribution} {ref.version}) failed with "
+        f"{told(error)} at {place}. {ref.remedy} To go on without it: "
+        f"{DISABLE_VARIABLE}={ref.qualified_name}"
+    )
+    return True
+
+
 def _report(error: Exception) -> int:
-    message = str(error) if isinstance(error, BalenasError) else _machine_failure(error)
+    message = text_of(error) if isinstance(error, BalenasError) else _machine_failure(error)
+    if message is None and _blame(error):
+        return _FAILED
     if message is None or _wants_tracebacks():
         say("".join(traceback.format_exception(error)))
     for line in (message or _BUG).splitlines():
