@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import signal
 import sys
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -141,8 +143,21 @@ class TestATrackerThatFails:
         assert search(registry, trackers=["broken"]).run().metrics
         assert "No module named 'balenas_no_such_module'" in caplog.text
 
-    def test_by_an_interrupt_ends_the_search(self, registry, diaries):
-        self.broken(registry, KeyboardInterrupt(), EpochEnded)
+    @pytest.mark.parametrize("error", [SystemExit(0), KeyboardInterrupt(), GeneratorExit()])
+    def test_ends_no_search_by_what_is_no_error(self, registry, diaries, caplog, error):
+        self.broken(registry, error, EpochEnded)
+        result = search(registry, trackers=["broken", "diary"]).run()
+        assert diaries[0].status == "finished"
+        assert str(result.architecture)
+        assert f"is switched off: {type(error).__name__}" in caplog.text
+
+    def test_by_an_interrupt_of_the_user_ends_the_search(self, registry, diaries):
+        class Interrupted(Tracker):
+            def handle(self, event):
+                if isinstance(event, EpochEnded):
+                    os.kill(os.getpid(), signal.SIGINT)
+
+        registry.add("broken", toy_plugin("tracker", Interrupted))
         with pytest.raises(KeyboardInterrupt):
             search(registry, trackers=["broken", "diary"]).run()
         assert diaries[0].status == "interrupted"

@@ -77,7 +77,7 @@ def test_a_stage_that_ranks_no_pool_is_named(registry):
 
     registry.add("whole", toy_plugin("selector", Whole, provides=("stage",)))
     config = toy_config(registry, selector={"name": "size > whole"})
-    with pytest.raises(PluginLoadError, match=r"'whole' says .* but Whole is no PoolSelector"):
+    with pytest.raises(PluginLoadError, match=r"'whole' .*says .* but Whole is no PoolSelector"):
         build_components(config, registry)
 
 

@@ -5,7 +5,7 @@ What a plugin's own options are is that plugin's; nothing here imports torch.
 
 from balenas_core.config._checkpoint import CheckpointConfig as CheckpointConfig
 from balenas_core.config._document import DocumentError as DocumentError
-from balenas_core.config._dump import to_yaml as to_yaml
+from balenas_core.config._dump import plugins_of as plugins_of, to_yaml as to_yaml
 from balenas_core.config._expression import (
     parse_selector as parse_selector,
     parse_stages as parse_stages,
@@ -27,6 +27,7 @@ from balenas_core.config._modifiers import (
     ModifiersConfig as ModifiersConfig,
     PerturbationConfig as PerturbationConfig,
 )
+from balenas_core.config._plugins import PluginsConfig as PluginsConfig
 from balenas_core.config._ranking import RankingOptions as RankingOptions
 from balenas_core.config._read import read_document as read_document
 from balenas_core.config._schema import json_schema as json_schema
@@ -36,5 +37,8 @@ from balenas_core.config._sections import (
 )
 from balenas_core.config._selector import resolve_selector as resolve_selector
 from balenas_core.config._stages import StagedOptions as StagedOptions
-from balenas_core.config._template import example_yaml as example_yaml
+from balenas_core.config._template import (
+    example_settings_problem as example_settings_problem,
+    example_yaml as example_yaml,
+)
 from balenas_core.config._yaml import dump_yaml as dump_yaml, parse_yaml as parse_yaml

@@ -10,6 +10,7 @@ from balenas_core.config._ranking import RankingOptions
 from balenas_core.config._sections import PluginSection, find_plugin
 from balenas_core.config._stages import StagedOptions
 from balenas_core.errors import PluginLoadError
+from balenas_core.plugins.checking import loadable
 from balenas_core.plugins.plugin import Plugin
 from balenas_core.plugins.registry import Registry
 
@@ -98,7 +99,7 @@ def _message(part: _Part, partner: _Part, missing: list[str], registry: Registry
 
 def _fitting(kind: str, plugin: Plugin, registry: Registry) -> list[str]:
     names = []
-    for ref in registry.refs(kind):
+    for ref in loadable(registry.refs(kind)):
         try:
             candidate = ref.load()
         except PluginLoadError:

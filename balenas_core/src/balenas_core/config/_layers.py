@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from balenas_core.config._problems import Path, Problem, dotted
-from balenas_core.plugins.registry import normalize
+from balenas_core.plugins.names import names_the_same
 
 SECTION_KINDS: Mapping[str, str] = {
     "space": "space",
@@ -132,11 +132,7 @@ def _renames(old: Mapping[str, Any], new: Mapping[str, Any]) -> bool:
     before, after = old.get("name"), new.get("name")
     if before is None or after is None:
         return False
-    return _comparable(before) != _comparable(after)
-
-
-def _comparable(name: Any) -> str:
-    return normalize(str(name)).replace(" ", "")
+    return not names_the_same(str(before), str(after))
 
 
 def _node(data: dict[str, Any], path: Path) -> dict[str, Any]:

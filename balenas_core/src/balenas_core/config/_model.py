@@ -21,6 +21,7 @@ from pydantic import (
 from balenas_core.config._checkpoint import CheckpointConfig
 from balenas_core.config._compatibility import incompatibilities
 from balenas_core.config._modifiers import ModifiersConfig
+from balenas_core.config._plugins import PluginsConfig
 from balenas_core.config._problems import Problem, fail, shown
 from balenas_core.config._sections import (
     PluginSection,
@@ -248,6 +249,10 @@ class SearchConfig(BaseModel):
         extra="forbid", frozen=True, validate_default=True, ser_json_inf_nan="constants"
     )
 
+    # First: what is allowed decides what the sections of plugins may import.
+    plugins: PluginsConfig = Field(
+        default_factory=PluginsConfig, description="Which plugins may, and which must, be there."
+    )
     space: Annotated[PluginSection, section_validator("space")] = Field(description="Search space.")
     optimizer: Annotated[PluginSection, section_validator("optimizer")] = Field(
         description="Learns the distribution over architectures."
@@ -306,7 +311,7 @@ class SearchConfig(BaseModel):
         default=None, description="Directory of the run; null to write nothing."
     )
 
-    @field_validator("training", "modifiers", "checkpoint", mode="before")
+    @field_validator("plugins", "training", "modifiers", "checkpoint", mode="before")
     @classmethod
     def _empty_section(cls, value: Any) -> Any:
         return {} if value is None else value  # `training:` with every key commented out
@@ -327,7 +332,8 @@ class SearchConfig(BaseModel):
 
     @model_validator(mode="after")
     def _fits_together(self, info: ValidationInfo) -> Self:
-        problems = incompatibilities(self._sections(), registry_of(info))
+        registry = self.plugins.restricted(registry_of(info))
+        problems = incompatibilities(self._sections(), registry)
         if problems:
             fail(problems)
         return self

@@ -29,8 +29,9 @@ from balenas_core.config._sections import (
     resolve_section,
     validate_options,
 )
+from balenas_core.plugins.names import normalize, short
 from balenas_core.plugins.plugin import Plugin
-from balenas_core.plugins.registry import PluginRef, Registry, normalize
+from balenas_core.plugins.registry import PluginRef, Registry
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.plugins.suggest import did_you_mean
 
@@ -86,7 +87,7 @@ def resolve_stage(
     Raises:
         ValidationError: With packed problems.
     """
-    if len(names) == 1 and registry.has("selector", names[0]):
+    if len(names) == 1 and registry.means_selector(names[0]):
         return resolve_section("selector", {**options, "name": names[0]}, registry)
     proxies = _find_proxies(names, registry)
     return PluginSection(name="+".join(proxies), options=_ranking_options(proxies, options))
@@ -108,7 +109,7 @@ def _find_proxies(names: tuple[str, ...], registry: Registry) -> _Proxies:
         except ValidationError as error:
             problems += problems_of(error, PluginSection, {})
         else:
-            found[canonical_name(name, ref)] = ref, plugin
+            found[canonical_name(name, ref, registry)] = ref, plugin
     if problems:
         fail(problems)
     return found
@@ -168,7 +169,9 @@ def _sort_options(
     Options of a proxy stand under ``proxies``, under the proxy's name or, where there is only
     one proxy, loose in the section.
     """
-    by_name = {normalize(name): name for name in proxies}
+    # A run that was stored when a name was clear has it without the distribution.
+    by_name = {normalize(short(name)): name for name in proxies}
+    by_name |= {normalize(name): name for name in proxies}
     given: _Given = {name: {} for name in proxies}
     ranking: dict[str, Any] = {}
     lone = next(iter(proxies)) if len(proxies) == 1 else None

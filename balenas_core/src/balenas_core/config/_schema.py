@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import math
 import re
 from collections.abc import Iterator, Mapping
@@ -16,11 +18,14 @@ from balenas_core.config._model import DEFAULT_DATASET, DEFAULT_EXECUTOR, Search
 from balenas_core.config._ranking import RANKING_KEYS, RankingOptions
 from balenas_core.config._selector import AUTO_SELECTOR, DEFAULT_SELECTOR
 from balenas_core.config._stages import STAGE, StagedOptions
-from balenas_core.errors import PluginLoadError
+from balenas_core.errors import PluginLoadError, told
+from balenas_core.plugins.checking import loadable
 from balenas_core.plugins.options import PluginOptions
 from balenas_core.plugins.plugin import Plugin
-from balenas_core.plugins.registry import Registry, default_registry, normalize
+from balenas_core.plugins.registry import PluginRef, Registry, default_registry
 from balenas_core.plugins.selector_options import PoolOptions
+
+_log = logging.getLogger(__name__)
 
 Schema = dict[str, Any]
 
@@ -84,30 +89,41 @@ class _Usable:
 
 
 def _usable(kind: str, registry: Registry, definitions: Schema) -> Iterator[_Usable]:
-    refs = registry.refs(kind)
-    for ref in refs:
+    for ref in loadable(registry.refs(kind)):
         try:
             plugin = ref.load()
         except PluginLoadError:
             continue
-        is_ambiguous = [normalize(r.name) for r in refs].count(normalize(ref.name)) > 1
-        name = ref.qualified_name if is_ambiguous else ref.name
-        options = _options(f"{kind}.{name}", plugin.options, definitions)
+        name = ref.qualified_name if registry.rivals(ref) else ref.name
+        options = _options(ref, f"{kind}.{name}", plugin.options, definitions)
         yield _Usable(
             name, plugin, options.get("properties", {}), tuple(options.get("required", ()))
         )
 
 
-def _options(label: str, model: type[PluginOptions] | None, definitions: Schema) -> Schema:
+def _options(
+    ref: PluginRef, label: str, model: type[PluginOptions] | None, definitions: Schema
+) -> Schema:
     """Return the schema of an options model; models inside it join ``definitions``."""
     if model is None:
         return {}
     prefix = _definition_key(label)
     try:
-        schema = model.model_json_schema(
-            schema_generator=_Generator, ref_template=f"#/$defs/{prefix}.{{model}}"
-        )
-    except PydanticInvalidForJsonSchema:
+        with ref.called("while the schema of its options was made"):
+            schema = model.model_json_schema(
+                schema_generator=_Generator, ref_template=f"#/$defs/{prefix}.{{model}}"
+            )
+            json.dumps(schema)
+    except Exception as error:
+        if not isinstance(error, PydanticInvalidForJsonSchema):
+            _log.warning(
+                "the options of %s %r (from %s) have no schema: %s. %s",
+                ref.kind,
+                ref.name,
+                ref.origin,
+                told(error),
+                ref.remedy,
+            )
         return {"properties": {key: {} for key in model.model_fields}}
     for name, nested in schema.pop("$defs", {}).items():
         definitions[f"{prefix}.{name}"] = nested

@@ -17,6 +17,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticSerializationError, from_json, to_json
 
+from balenas_core.config._plugins import PluginsConfig
 from balenas_core.config._problems import Path, Problem, fail, problems_of, shown
 from balenas_core.errors import (
     ConfigError,
@@ -77,10 +78,15 @@ def config_error(problems: list[Problem], label: str) -> ConfigError | PluginLoa
 
 
 def registry_of(info: ValidationInfo) -> Registry:
-    """Return the registry of a validation: ``context["registry"]``, or the process's own."""
+    """Return the registry of a validation: ``context["registry"]``, or the process's own.
+
+    It has what the configuration allows.
+    """
     context = info.context or {}
     registry: Registry = context.get("registry") or default_registry()
-    return registry
+    # Of a field's validation; of a model's there are no fields that came before.
+    plugins = (getattr(info, "data", None) or {}).get("plugins")
+    return plugins.restricted(registry) if isinstance(plugins, PluginsConfig) else registry
 
 
 def section_validator(kind: str, *, default: str | None = None) -> BeforeValidator:
@@ -105,7 +111,7 @@ def resolve_section(
     name, options = split_name(kind, value, registry, default=default)
     ref, plugin = find_plugin(kind, name, registry)
     return PluginSection(
-        name=canonical_name(name, ref), options=validate_options(ref, plugin, options)
+        name=canonical_name(name, ref, registry), options=validate_options(ref, plugin, options)
     )
 
 
@@ -157,9 +163,15 @@ def find_plugin(
     return ref, plugin
 
 
-def canonical_name(name: str, ref: PluginRef) -> str:
-    """Return the plugin's own spelling; a distribution that was named stays named."""
-    return ref.qualified_name if ":" in name else ref.name
+def canonical_name(name: str, ref: PluginRef, registry: Registry) -> str:
+    """Return the plugin's own spelling, with its distribution where that was named and matters."""
+    if ":" not in name:
+        return ref.name
+    try:
+        is_clear = registry.find(ref.kind, ref.name) == ref
+    except PluginConflictError:
+        is_clear = False
+    return ref.name if is_clear else ref.qualified_name
 
 
 def validate_options(

@@ -24,7 +24,9 @@ from balenas_core.config._problems import (
 )
 from balenas_core.config._ranking import RankingOptions, resolve_stage, without
 from balenas_core.config._sections import PluginSection, find_plugin
-from balenas_core.plugins.registry import Registry, normalize
+from balenas_core.plugins.checking import loadable
+from balenas_core.plugins.names import normalize, short
+from balenas_core.plugins.registry import Registry
 from balenas_core.plugins.selector_options import PoolOptions
 
 STAGE = "stage"
@@ -135,7 +137,7 @@ class _Given:
         self.problems: list[Problem] = []
         self._places: dict[tuple[str, ...], dict[Path, Path]] = {names: {} for names in stages}
         self._selectors = {
-            names for names in stages if len(names) == 1 and registry.has("selector", names[0])
+            names for names in stages if len(names) == 1 and registry.means_selector(names[0])
         }
 
     def sort(self, key: str, value: Any) -> None:
@@ -151,7 +153,8 @@ class _Given:
             self._add(joint[0], (key,), value, (key,))
             return
         for names in self.options:
-            if normalize(key) in map(normalize, names):
+            known_as = {normalize(form) for name in names for form in (name, short(name))}
+            if normalize(key) in known_as:
                 self._add_named(names, key, value)
                 return
         if key in _LOOSE_KEYS:
@@ -184,7 +187,8 @@ class _Given:
                 Problem(("stages",), f"must be a mapping of stages (got {shown(value)})")
             )
             return
-        by_text = {_comparable("+".join(names)): names for names in self.options}
+        by_text = {_comparable(short("+".join(names))): names for names in self.options}
+        by_text |= {_comparable("+".join(names)): names for names in self.options}
         for text, nested in value.items():
             names = by_text.get(_comparable(str(text)))
             if names is None:
@@ -246,7 +250,7 @@ def _stage(names: tuple[str, ...], options: Mapping[str, Any], registry: Registr
 
 
 def _stage_names(registry: Registry) -> Iterator[str]:
-    for ref in registry.refs("selector"):
+    for ref in loadable(registry.refs("selector")):
         try:
             _, plugin = find_plugin("selector", ref.name, registry)
         except ValidationError:

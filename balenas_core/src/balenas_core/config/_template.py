@@ -10,13 +10,14 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from balenas_core.config._layers import SECTION_KINDS
-from balenas_core.config._load import load_config
+from balenas_core.config._load import load_config, load_settings
 from balenas_core.config._model import SearchConfig
 from balenas_core.config._ranking import RankingOptions
 from balenas_core.config._sections import PluginSection
 from balenas_core.config._stages import StagedOptions
 from balenas_core.config._yaml import dump_yaml
-from balenas_core.errors import PluginLoadError
+from balenas_core.errors import BalenasError, PluginLoadError
+from balenas_core.plugins.checking import loadable
 from balenas_core.plugins.registry import Registry, default_registry
 
 _WIDTH = 96
@@ -64,8 +65,35 @@ def example_yaml(
     return "\n".join(lines) + "\n"
 
 
+def example_settings_problem(
+    label: str, settings: Mapping[str, Any], *, registry: Registry | None = None
+) -> str | None:
+    """Return what is wrong with a part of a configuration, whichever space it is used with.
+
+    Args:
+        label: How the problem names the part.
+        settings: The part.
+        registry: Where plugins are looked up; the process's own by default.
+
+    Returns:
+        The first problem; None where a space goes with it, or none is installed.
+    """
+    registry = registry or default_registry()
+    problem: str | None = None
+    optimizer = {"optimizer": _first_usable("optimizer", registry)}
+    for space in [ref.name for ref in loadable(registry.refs("space"))]:
+        base = {"space": space, **optimizer}
+        try:
+            load_settings(SearchConfig, bases=(("", base), (label, settings)), registry=registry)
+        except BalenasError as error:
+            problem = problem or str(error).splitlines()[0]
+        else:
+            return None
+    return problem
+
+
 def _first_usable(kind: str, registry: Registry) -> str | None:
-    for ref in registry.refs(kind):
+    for ref in loadable(registry.refs(kind)):
         try:
             ref.load()
         except PluginLoadError:

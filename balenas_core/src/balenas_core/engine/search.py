@@ -42,6 +42,7 @@ from balenas_core.runs.opening import Opening, Todo, open_finished, open_run
 from balenas_core.runs.resume import Resume, refuse_changes, stored_config
 from balenas_core.runs.selections import refuse_another, selection_file, write_selection
 from balenas_core.runs.stored_result import read_result
+from balenas_core.runs.used_plugins import used_plugins, warn_of_other_plugins
 
 _HOOK_OF: dict[type, str] = {
     SearchStarted: "balenas_search_started",
@@ -78,7 +79,7 @@ class Search:
         listeners: Sequence[Listener] = (),
     ) -> None:
         self.config = config
-        self._registry = registry or default_registry()
+        self._registry = config.plugins.restricted(registry or default_registry())
         self._listeners = list(listeners)
         self._is_stop_requested = False
 
@@ -140,10 +141,12 @@ class Search:
     def _run(self, opening: Opening, precision: Precision) -> SearchResult:
         config = self.config
         with self._prepared(config, precision, opening) as (learning, selector, emit):
-            run = opening.run or _new_run(config, precision)
+            run = opening.run or _new_run(config, precision, self._registry)
             try:
                 if opening.todo is Todo.GO_ON:
-                    opening.reopen(to_yaml(config), config.model_dump(mode="json"))
+                    opening.reopen(
+                        to_yaml(config, registry=self._registry), config.model_dump(mode="json")
+                    )
                 with contained(), naming(config, self._registry):
                     learned = learning.learn(run)
                     result = self._choosing(learned, selector, run, emit).choose()
@@ -228,6 +231,8 @@ class Search:
         Each checkpoint is loaded into something new, so that one that does not fit leaves nothing
         behind.
         """
+        if opening.run is not None:
+            warn_of_other_plugins(opening.run.read_environment(), self._registry)
         with ExitStack() as stack:
             while True:
                 with ExitStack() as attempt:
@@ -304,13 +309,15 @@ class _Emitter:
             listener(detached(event))
 
 
-def _new_run(config: SearchConfig, precision: Precision) -> RunDirectory | None:
+def _new_run(config: SearchConfig, precision: Precision, registry: Registry) -> RunDirectory | None:
     if config.output is None:
         return None
     return RunDirectory.create(
         config.output,
-        config_yaml=to_yaml(config),
-        environment=environment.describe(str(precision.device), torch.get_num_threads()),
+        config_yaml=to_yaml(config, registry=registry),
+        environment=environment.describe(
+            str(precision.device), torch.get_num_threads(), used_plugins(config, registry)
+        ),
         config=config.model_dump(mode="json"),
         keep=config.checkpoint.keep,
     )

@@ -18,13 +18,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO, Any
+from typing import IO, Any, TypeVar
 
 from balenas_core.errors import told
 from balenas_core.plugins.declaration import DeclarationError, check_implementation
 from balenas_core.plugins.foreign import foreign_code
 from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.installed import Entry
+from balenas_core.plugins.known import is_first_party
 from balenas_core.plugins.plugin import BASES, CLAIMS, Plugin, resolve
 from balenas_core.plugins.ref import PluginRef
 from balenas_core.plugins.registry import Registry
@@ -32,6 +33,7 @@ from balenas_core.plugins.registry import Registry
 Request = dict[str, Any]
 Answer = dict[str, Any]
 Phase = Callable[[Request], Answer]
+T = TypeVar("T")
 
 _SLOW = 1.0
 _LONGEST_OUTPUT = 200
@@ -50,19 +52,32 @@ def main() -> None:
     if not asked["copies"]:
         for number, request in requests.items():
             answer = _declared(request)
-            if answer.get("problem") is None:
+            if answer.get("problem") is None and not asked["declared_only"]:
                 answer = _joined(answer, _implemented(request))
             _write(out, number, answer)
         return
-    # What every plugin imports is imported once: pydantic here, torch further down.
     resolve("balenas_core.plugins.options:PluginOptions")
-    first = dict(_copies(requests, _declared, asked["limit"]))
+    # Light modules of balenas's own do nothing but declare.
+    own = {n: r for n, r in requests.items() if is_first_party(r["entry"]["distribution"])}
+    patience, first = _patience(lambda: {n: _declared(r) for n, r in own.items()}, asked["limit"])
+    others = {number: request for number, request in requests.items() if number not in own}
+    first |= dict(_copies(others, _declared, patience))
     good = {n: r for n, r in requests.items() if first[n].get("problem") is None}
-    for number in requests.keys() - good.keys():
+    for number in requests if asked["declared_only"] else requests.keys() - good.keys():
         _write(out, number, first[number])
-    _import_torch()
-    for number, answer in _copies(good, _implemented, asked["limit"]):
+    if asked["declared_only"]:
+        return
+    patience, _ = _patience(_import_torch, asked["limit"])
+    for number, answer in _copies(good, _implemented, patience):
         _write(out, number, _joined(first[number], answer))
+
+
+def _patience(work: Callable[[], T], limit: float) -> tuple[float, T]:
+    """Do some work, and return how long the limit is on a machine that is as busy as this one."""
+    begun, used = time.monotonic(), time.process_time()
+    done = work()
+    waited = (time.monotonic() - begun) / max(time.process_time() - used, 0.01)
+    return limit * max(1.0, waited), done
 
 
 def _write(out: IO[str], number: int, answer: Answer) -> None:
@@ -75,6 +90,7 @@ def _joined(first: Answer, second: Answer) -> Answer:
 
 
 def _import_torch() -> None:
+    """Import what every implementation imports."""
     try:
         for target in (*BASES.values(), *CLAIMS.values()):
             resolve(target)
@@ -216,6 +232,9 @@ def _declared(request: Request) -> Answer:
         "notes": notes + _schema_notes(plugin),
         "seconds": seconds,
         "imports_torch": imports_torch,
+        "implementation": (
+            plugin.implementation if isinstance(plugin.implementation, str) else None
+        ),
     }
 
 

@@ -17,6 +17,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from balenas_core.plugins.installed import Entry
+from balenas_core.plugins.known import is_first_party
 from balenas_core.plugins.ref import PluginRef
 from balenas_core.plugins.registry import HookRef
 
@@ -25,6 +27,7 @@ LIMIT = 60.0
 
 HOOK = "hook"
 _GRACE = 5.0
+_MOST_BUSY = 20.0
 _START = (
     "import json, sys; sys.path[:] = json.loads(sys.stdin.readline()); "
     "from balenas_core.plugins._verdict_process import main; main()"
@@ -32,6 +35,8 @@ _START = (
 """What the process runs: with the path of who asks, which may have found plugins by it."""
 
 _Request = dict[str, Any]
+_LOADABLE: dict[Entry, bool] = {}
+"""What was looked at before in this process; installed code does not change under it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +55,7 @@ class Verdict:
         status: What it says about how it runs here; see ``Plugin.status``.
         hooks: The hooks that it implements, of a hook plugin.
         settings: The settings of a preset.
+        implementation: The dotted name of its implementation.
     """
 
     kind: str
@@ -62,22 +68,45 @@ class Verdict:
     status: Mapping[str, str] = field(default_factory=dict)
     hooks: tuple[str, ...] = ()
     settings: Mapping[str, Any] | None = None
+    implementation: str | None = None
 
 
-def check_plugins(refs: Iterable[PluginRef | HookRef], *, limit: float = LIMIT) -> list[Verdict]:
+def loadable(refs: Iterable[PluginRef]) -> list[PluginRef]:
+    """Return the plugins whose light module can be imported here without harm.
+
+    Whoever looks at all plugins, and not at those that the user has named, asks here first: one
+    that ends the process, or hangs, is nobody else's business.
+    """
+    refs = [ref for ref in refs if ref.is_usable]
+    unknown = [
+        ref
+        for ref in refs
+        if ref.entry and ref.entry not in _LOADABLE and not is_first_party(ref.distribution)
+    ]
+    for ref, verdict in zip(unknown, check_plugins(unknown, declared_only=True), strict=True):
+        assert ref.entry is not None, "what has none is not asked for"
+        _LOADABLE[ref.entry] = verdict.problem is None
+    return [ref for ref in refs if ref.entry is None or _LOADABLE.get(ref.entry, True)]
+
+
+def check_plugins(
+    refs: Iterable[PluginRef | HookRef], *, limit: float = LIMIT, declared_only: bool = False
+) -> list[Verdict]:
     """Import plugins and build them where that costs little, each in a process of its own.
 
     Args:
         refs: Installed plugins, from ``Registry.refs`` and ``Registry.hook_refs``. What was
             registered at run time is known to this process alone, and is taken as it is.
-        limit: Seconds that each may take.
+        limit: Seconds that each may take on a machine that does nothing else.
+        declared_only: Whether to leave implementations alone, which need torch; and hooks.
 
     Returns:
         A verdict for each, in their order.
     """
     refs = list(refs)
     requests = {n: r for n, ref in enumerate(refs) if (r := _request(ref)) is not None}
-    answers = _answers(requests, limit) if requests else {}
+    asked = {"limit": limit, "declared_only": declared_only}
+    answers = _answers(requests, asked) if requests else {}
     return [_verdict(ref, answers.get(number)) for number, ref in enumerate(refs)]
 
 
@@ -98,26 +127,29 @@ def _verdict(ref: PluginRef | HookRef, answer: Mapping[str, Any] | None) -> Verd
     return Verdict(kind, ref.name, ref.distribution, **known)
 
 
-def _answers(requests: Mapping[int, _Request], limit: float) -> dict[int, dict[str, Any]]:
+def _answers(
+    requests: Mapping[int, _Request], asked: Mapping[str, Any]
+) -> dict[int, dict[str, Any]]:
     found: dict[int, dict[str, Any]] = {}
+    limit = asked["limit"]
     if hasattr(os, "fork"):
         # One process imports torch for all, and is copied for each.
-        seconds = limit * len(requests) + _GRACE
-        found = dict(_asked(requests, limit, seconds, copies=True))
+        seconds = _MOST_BUSY * (limit * len(requests) + _GRACE)
+        found = dict(_asked(requests, {**asked, "copies": True}, seconds))
     for number, request in requests.items():
         # Where there is no fork; or a plugin has ended the process that was to be copied.
         if number not in found:
             alone = {number: request}
-            found |= dict(_asked(alone, limit, limit + _GRACE, copies=False))
+            found |= dict(_asked(alone, {**asked, "copies": False}, 2 * limit + _GRACE))
             found.setdefault(number, {"problem": "it ended the process in which it was checked"})
     return found
 
 
 def _asked(
-    requests: Mapping[int, _Request], limit: float, seconds: float, *, copies: bool
+    requests: Mapping[int, _Request], asked: Mapping[str, Any], seconds: float
 ) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yield the answers of one process, as they come."""
-    asked = {"requests": list(requests.items()), "limit": limit, "copies": copies}
+    """Yield the answers of one process."""
+    text = json.dumps({**asked, "requests": list(requests.items())})
     with tempfile.TemporaryFile() as noise:
         process = subprocess.Popen(
             [sys.executable, "-c", _START],
@@ -129,12 +161,10 @@ def _asked(
             start_new_session=True,
         )
         try:
-            output, _ = process.communicate(
-                f"{json.dumps(sys.path)}\n{json.dumps(asked)}\n", timeout=seconds
-            )
+            output, _ = process.communicate(f"{json.dumps(sys.path)}\n{text}\n", timeout=seconds)
         except subprocess.TimeoutExpired as error:
-            output = error.output or ""
-            output = output.decode() if isinstance(output, bytes) else output
+            partial = error.output or ""
+            output = partial.decode() if isinstance(partial, bytes) else partial
         finally:
             _end(process)
     for line in output.splitlines():

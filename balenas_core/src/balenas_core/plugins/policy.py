@@ -40,7 +40,8 @@ class Policy:
 
     def restricted(self, source: str, allowed: Sequence[str]) -> Policy:
         """Return the policy with one more list of what alone may be imported."""
-        return replace(self, allowed=(*self.allowed, (source, _names(allowed))))
+        one = (source, _names(allowed))
+        return self if one in self.allowed else replace(self, allowed=(*self.allowed, one))
 
     def bar(self, name: str, distribution: str) -> str | None:
         """Return why a plugin may not be imported, as what follows its name; None if it may."""
@@ -52,10 +53,7 @@ class Policy:
             return None
         for source, allowed in self.allowed:
             if allowed.isdisjoint(names):
-                return (
-                    f"is not on the list of plugins that may be imported, {source}; add "
-                    f"{distribution!r} to it to use it."
-                )
+                return f"is not allowed by {source}; add {distribution!r} to it to use it."
         return None
 
 

@@ -78,6 +78,11 @@ class PluginRef:
         return f"{self.distribution}:{self.name}"
 
     @property
+    def stored_name(self) -> str:
+        """The name by which a run keeps it: the long one, where there is a distribution."""
+        return self.name if self.distribution.startswith("(") else self.qualified_name
+
+    @property
     def origin(self) -> str:
         """Distribution and version."""
         return f"{self.distribution} {self.version}".strip()

@@ -74,6 +74,7 @@ class Registry:
         self._installed: dict[str, list[PluginRef]] = {}
         self._hooks: Hooks | None = None
         self._warned: set[str] = set()
+        self._restricted: dict[Policy, Registry] = {}
 
     def restricted(self, source: str, allowed: Sequence[str] | None) -> Registry:
         """Return a registry that imports less: what is on a list, and what balenas publishes.
@@ -84,13 +85,15 @@ class Registry:
         """
         if allowed is None:
             return self
-        made = Registry(
-            use_entry_points=self._use_entry_points,
-            policy=self.policy.restricted(source, allowed),
-        )
-        made._added = list(self._added)
-        made._entries = self._entries
-        return made
+        policy = self.policy.restricted(source, allowed)
+        if policy == self.policy:
+            return self
+        if policy not in self._restricted:
+            made = Registry(use_entry_points=self._use_entry_points, policy=policy)
+            made._added = self._added
+            made._entries = self._declared()
+            self._restricted[policy] = made
+        return self._restricted[policy]
 
     @property
     def policy(self) -> Policy:
@@ -124,7 +127,8 @@ class Registry:
                 f"cannot register {name!r}: kind must be one of {', '.join(GROUPS)}; got {kind!r}."
             )
         ref.load()
-        self._added = [r for r in self._added if (r.kind, r.name) != (kind, name)] + [ref]
+        # In place: registries that import less share what was added.
+        self._added[:] = [r for r in self._added if (r.kind, r.name) != (kind, name)] + [ref]
 
     def refs(self, kind: str | None = None) -> list[PluginRef]:
         """Return every known plugin, by kind and name, importing none."""
@@ -201,6 +205,31 @@ class Registry:
             self._hooks is None and bool(self.hooks and self._match(kind, name))
         )
 
+    def means_selector(self, name: str) -> bool:
+        """Whether a name that may be that of a selector or a proxy is that of a selector.
+
+        A selector goes before a proxy, but not one of somebody else before a first-party proxy.
+        """
+        if not self.has("selector", name):
+            return False
+        is_taken = owner("proxy", name) is not None and owner("selector", name) is None
+        if ":" in name or not is_taken or not self.has("proxy", name):
+            return True
+        other = self._match("selector", name)[0]
+        if other.qualified_name not in self._warned:
+            self._warned.add(other.qualified_name)
+            _log.warning(
+                "%r is a proxy of %s; %s offers a selector of that name, which is %r. "
+                "To be rid of this warning: %s=%s",
+                name,
+                owner("proxy", name),
+                other.distribution,
+                other.qualified_name,
+                DISABLE_VARIABLE,
+                other.qualified_name,
+            )
+        return False
+
     def _not_found(self, kind: str, name: str) -> str:
         names = self.names(kind)
         elsewhere = [other for other in GROUPS if other != kind and self._match(other, name)]
@@ -239,16 +268,16 @@ class Registry:
                 continue
             self._warned.add(other.qualified_name)
             _log.warning(
-                "%s %r is that of %s; %s offers one of that name too, which is %r. "
-                "To be rid of this warning: %s=%s, or 'pip uninstall %s'",
+                "%s %r is that of %s; %s offers one of that name too, which is %r. %s",
                 ref.kind,
                 ref.name,
                 ref.distribution,
                 other.distribution,
                 other.qualified_name,
-                DISABLE_VARIABLE,
-                other.qualified_name,
-                other.distribution,
+                "Register it by another name."
+                if other.entry is None
+                else f"To be rid of this warning: {DISABLE_VARIABLE}={other.qualified_name}, "
+                f"or 'pip uninstall {other.distribution}'",
             )
 
     def _runtime(self, kind: str) -> Iterator[PluginRef]:

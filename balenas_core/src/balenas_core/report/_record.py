@@ -19,6 +19,7 @@ from balenas_core.runs.directory import CONFIG, DISTRIBUTION, METRICS
 from balenas_core.runs.distribution_log import DistributionHistory, histories
 from balenas_core.runs.listing import TRAINING, RunInfo, read_run
 from balenas_core.runs.stored import LARGEST, StoredMetrics, parsed
+from balenas_core.runs.used_plugins import changed_plugins, warn_of_other_plugins
 
 if TYPE_CHECKING:
     from balenas_core.interfaces.space import AnySpace
@@ -135,6 +136,9 @@ def _read(path: Path, name: str, registry: Registry) -> RunRecord:
     except (ValueError, DamagedError) as error:
         distribution = ()
         problems.append(f"{DISTRIBUTION} is damaged: {error}.")
+    changes = changed_plugins(info.environment, registry)
+    problems += [f"It was made with other plugins: {change}." for change in changes]
+    warn_of_other_plugins(info.environment, registry)
     return RunRecord(
         name=name,
         info=info,

@@ -318,7 +318,9 @@ def _reproduction(run: RunRecord) -> Sequence[Part]:
     versions = run.environment.get("versions")
     lines = ["balenas search search.yaml --output again"]
     if isinstance(versions, dict) and versions:
-        pinned = [f"{name}=={version}" for name, version in versions.items()]
+        used = run.environment.get("plugins", ())
+        others = {one["distribution"]: one["version"] for one in used if one["version"]}
+        pinned = [f"{name}=={version}" for name, version in {**versions, **others}.items()]
         lines.insert(0, shlex.join(["pip", "install", *pinned]))
     threads = run.environment.get("threads")
     told = "Save the configuration below as search.yaml and run this"
@@ -338,6 +340,14 @@ def _environment(environment: Record) -> list[tuple[str, str]]:
     for name, value in environment.items():
         if name == "versions" and isinstance(value, dict):
             facts += [(package, str(version)) for package, version in value.items()]
+        elif name == "plugins" and isinstance(value, list):
+            facts += [
+                (
+                    f"{used['kind']} {used['name']}",
+                    f"{used['distribution']} {used['version']}, code {used['code'] or 'unknown'}",
+                )
+                for used in value
+            ]
         elif isinstance(value, list):
             facts.append((name, shlex.join(map(str, value))))
         else:

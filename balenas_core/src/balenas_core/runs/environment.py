@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import platform
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -25,8 +25,10 @@ def versions() -> dict[str, str]:
     return dict(sorted(found.items()))
 
 
-def describe(device: str, threads: int) -> dict[str, Any]:
-    """Return interpreter, platform, versions, device and threads as plain data."""
+def describe(
+    device: str, threads: int, plugins: Sequence[Mapping[str, str]] = ()
+) -> dict[str, Any]:
+    """Return interpreter, platform, versions, device, threads and plugins as plain data."""
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
@@ -34,6 +36,7 @@ def describe(device: str, threads: int) -> dict[str, Any]:
         "device": device,
         "threads": threads,
         "versions": versions(),
+        "plugins": list(plugins),
     }
 
 

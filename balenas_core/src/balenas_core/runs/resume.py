@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 from balenas_core.config import CheckpointConfig, SearchConfig, load_config
 from balenas_core.config.flat import differences
 from balenas_core.errors import ConfigChangedError, UsageError
+from balenas_core.plugins.names import names_the_same
 from balenas_core.plugins.registry import Registry
 from balenas_core.runs.directory import (
     CONFIG,
@@ -25,7 +26,7 @@ Resume = Literal["never", "allow", "must"]
 
 MAY_DIFFER = frozenset(
     {"output", "device", "threads", "trackers", "executor", "checkpoint", "training.workers",
-     "data.root"}
+     "data.root", "plugins"}
 )  # fmt: skip
 """Keys that may change when a run goes on: where it runs and what watches it, not what it does.
 
@@ -138,7 +139,16 @@ def changes_between(
         free: Keys that may differ, with everything below them.
     """
     found = differences((stored, now), "nothing")
-    return {key: change for key, change in found.items() if not _is_within(key, free)}
+    return {
+        key: change
+        for key, change in found.items()
+        if not _is_within(key, free) and not _is_longer_name(key, change)
+    }
+
+
+def _is_longer_name(key: str, change: tuple[Any, ...]) -> bool:
+    """Whether only one side names the distribution of a plugin."""
+    return key.endswith(".name") and names_the_same(*map(str, change))
 
 
 def listed(changes: Mapping[str, tuple[Any, ...]], kind: str) -> str:

@@ -74,6 +74,16 @@ class StoredStatus(Stored):
     heartbeat: StoredBeat | None = None
 
 
+class StoredPlugin(Stored):
+    """A plugin that a run used."""
+
+    kind: str
+    name: str
+    distribution: str
+    version: str
+    code: str
+
+
 class StoredEnvironment(Stored):
     """``environment.json``."""
 
@@ -82,6 +92,7 @@ class StoredEnvironment(Stored):
     device: str | None = None
     threads: Count | None = None
     versions: dict[str, str] = {}
+    plugins: list[StoredPlugin] = []
 
 
 class StoredEdge(Stored):

@@ -113,8 +113,8 @@ class _Measure:
             raise UnfitError(
                 "space",
                 f"selector 'perturbation' takes operations out by setting weights to zero, also "
-                f"all of a slot, and the supernet cannot compute that ({told(error)}). A row of zeros "
-                f"means that the slot contributes nothing",
+                f"all of a slot, and the supernet cannot compute that ({told(error)}). A row of "
+                f"zeros means that the slot contributes nothing",
             ) from error
         return logits
 

@@ -46,6 +46,7 @@ def _render(facts: dict[str, Any]) -> RenderableType:
             ],
         ),
         ("status", list(facts["status"].items())),
+        ("plugins of others", _others(facts["plugins"])),
         ("problems", broken or [("plugins", f"none in {len(facts['plugins'])}")]),
     ]
     if facts["torch_error"]:
@@ -55,6 +56,20 @@ def _render(facts: dict[str, Any]) -> RenderableType:
         if rows:
             parts += [Text(title, style="bold"), _grid(rows), Text()]
     return Group(*parts[:-1])
+
+
+def _others(plugins: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return distribution, version and code of what is not published by balenas."""
+    from balenas_core.plugins.known import is_first_party
+
+    return [
+        (
+            f"{row['kind']} {row['name']}",
+            f"{row['distribution']} {row['version']}, code {row['code'] or 'not looked into'}",
+        )
+        for row in plugins
+        if not is_first_party(row["distribution"])
+    ]
 
 
 def _grid(rows: list[tuple[str, str]]) -> RenderableType:

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balenas_cli.shell.complete import complete
+from balenas_cli.shell.complete import HOOK, complete
 from balenas_cli.shell.lazy import LazyCommand, LazyGroup
 from balenas_cli.shell.options import Json
+from balenas_core.plugins.plugin import GROUPS
 
 if TYPE_CHECKING:
     from balenas_cli.tables.plugin_rows import PluginRow
@@ -69,7 +70,7 @@ def info(
         typer.Argument(
             metavar="[KIND] NAME",
             help="A plugin's name, after its kind where several have it.",
-            autocompletion=complete("space", "distribution", "optimizer", "selector", "proxy"),
+            autocompletion=complete(*GROUPS, HOOK),
             show_default=False,
         ),
     ],
@@ -82,7 +83,8 @@ def info(
     from balenas_core.plugins.registry import default_registry
 
     kind, wanted = (None, kind_or_name) if name is None else (kind_or_name, name)
-    facts = [describe(ref) for ref in find_refs(default_registry(), kind, wanted)]
+    registry = default_registry()
+    facts = [describe(ref, registry) for ref in find_refs(registry, kind, wanted)]
     if json:
         print_json(facts)
         return
@@ -90,3 +92,24 @@ def info(
         if number:
             print_text("")
         show(render(one))
+
+
+@app.command(cls=LazyCommand)
+def install(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A distribution, as pip takes it; or the name of a plugin of the index.",
+            show_default=False,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Install the distribution of a plugin with pip, into the environment of this command.
+
+    The command is shown, and asked for. Whoever installs a package lets its authors run code here.
+    """
+    from balenas_cli.jobs.install import install as run
+
+    run(name, asks=not yes)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.described import options_of, shape_of
+from balenas_cli.plans.train_plan import warn_of_run
 from balenas_cli.shell.run_names import run_path
 from balenas_cli.shell.typed import as_typed
 from balenas_core.errors import UsageError
@@ -86,6 +87,8 @@ def write(
     path = _existing(target)
     if path is not None:
         _refuse(path, **architecture)
+        if path.is_dir():
+            warn_of_run(path)
     if output is None:
         if path is None or not path.is_dir():
             raise UsageError(f"say where to write it, with --output {_example(format)}.")

@@ -69,6 +69,8 @@ def plan(
     from balenas_timm.recipes import holds_training, training_job
 
     place = _directory(target)
+    if place is not None:
+        warn_of_run(place)
     keys = {name: KEY_OF_FLAG[name] for name in _FLAGS}
     if parameters.get("data_root") is not None:
         run = {} if place is None else read_run(place).config
@@ -106,6 +108,14 @@ def _checked(job: TrainingJob) -> str:
         architecture = space.parse(job.architecture)
     # A number means another architecture where another benchmark is installed.
     return str(architecture) if is_number(bare_text(job.architecture)) else job.architecture
+
+
+def warn_of_run(run: Path) -> None:
+    """Say whether the space and the data set of a run are missing now, or are others."""
+    from balenas_core.runs.used_plugins import warn_of_other_plugins
+
+    environment = read_run(run).environment
+    warn_of_other_plugins(environment, default_registry(), ("space", "dataset"))
 
 
 def _directory(target: str) -> Path | None:

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from balenas_core.plugins.registry import HookRef, PluginRef, Registry
+
+HOOK = "hook"
 
 
 def complete(*kinds: str) -> Callable[[str], list[tuple[str, str]]]:
@@ -21,8 +27,12 @@ def complete(*kinds: str) -> Callable[[str], list[tuple[str, str]]]:
         return [
             (f"{done}{ref.name}", f"{kind} from {ref.distribution} {ref.version}")
             for kind in kinds
-            for ref in Registry().refs(kind)
-            if ref.name.startswith(start) and ref.is_usable
+            for ref in _refs(Registry(), kind)
+            if ref.name.startswith(start) and ref.barred is None and ref.fault is None
         ]
 
     return completer
+
+
+def _refs(registry: Registry, kind: str) -> Sequence[PluginRef | HookRef]:
+    return registry.hook_refs() if kind == HOOK else registry.refs(kind)

@@ -16,6 +16,7 @@ from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.benchmark import Benchmark
 from balenas_core.interfaces.space import AnySpace
 from balenas_core.interfaces.texts import bare_text, is_number, text_of_number
+from balenas_core.plugins.checking import loadable
 from balenas_core.plugins.registry import default_registry
 from balenas_core.plugins.suggest import did_you_mean
 
@@ -82,11 +83,11 @@ def _no_benchmark(name: str, space: AnySpace) -> str:
 def list_rows() -> list[dict[str, Any]]:
     """Return a row for every space that says it provides a benchmark."""
     rows = []
-    for ref in default_registry().refs("space"):
+    for ref in loadable(default_registry().refs("space")):
         row: dict[str, Any] = {"space": ref.name, "benchmark": None, "architectures": None}
         row |= {"datasets": [], "metrics": [], "costs": [], "problem": None}
         try:
-            if ref.is_disabled or "benchmark" not in ref.load().provides:
+            if "benchmark" not in ref.load().provides:
                 continue
             row |= _summary(open_benchmark(ref.qualified_name)[1])
         except BalenasError as error:

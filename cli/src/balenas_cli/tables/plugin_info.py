@@ -8,42 +8,49 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.resolve import load_preset
 from balenas_cli.tables.option_rows import option_rows
-from balenas_cli.tables.plugin_rows import KINDS, check_kind
+from balenas_cli.tables.plugin_rows import HOOK, KINDS, check_kind
 from balenas_core.errors import PluginNotFoundError, told
+from balenas_core.plugins.names import names_the_same
 from balenas_core.plugins.plugin import GROUPS, Plugin
-from balenas_core.plugins.registry import PluginRef, Registry
+from balenas_core.plugins.registry import HookRef, PluginRef, Registry
 from balenas_core.plugins.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
 
-def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef]:
+def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef | HookRef]:
     """Return the plugin of this kind and name, or those of every kind that have the name.
 
     Raises:
         PluginNotFoundError: There is none.
         UsageError: ``kind`` is not a kind.
     """
-    if kind is not None:
-        check_kind(kind, GROUPS)
-        return [registry.find(kind, name)]
-    found = [registry.find(one, name) for one in GROUPS if registry.has(one, name)]
-    if found:
-        return found
-    names = sorted({ref.name for ref in registry.refs()})
+    check_kind(kind)
+    hooks = [ref for ref in registry.hook_refs() if names_the_same(name, ref.qualified_name)]
+    if kind not in (None, HOOK):
+        return [registry.find(str(kind), name)]
+    found: list[PluginRef | HookRef] = []
+    if kind is None:
+        found += [registry.find(one, name) for one in GROUPS if registry.has(one, name)]
+    if found or hooks:
+        return [*found, *hooks]
+    refs = (*registry.refs(), *registry.hook_refs())
+    names = sorted({ref.name for ref in refs if ref.fault is None})
     hint = did_you_mean(name, names)
     if name in KINDS:
         hint = f" It is a kind; 'balenas plugins list --kind {name}' lists its plugins."
     raise PluginNotFoundError(f"no plugin called {name!r}.{hint} Installed: {', '.join(names)}.")
 
 
-def describe(ref: PluginRef) -> dict[str, Any]:
+def describe(ref: PluginRef | HookRef, registry: Registry) -> dict[str, Any]:
     """Return everything that is known of a plugin, as plain data.
 
     Raises:
         PluginLoadError: Its light module cannot be imported.
     """
+    if isinstance(ref, HookRef):
+        return _hook(ref, registry)
     plugin = ref.load()
     runs = status_lines(ref, plugin)
     return {
@@ -68,6 +75,38 @@ def describe(ref: PluginRef) -> dict[str, Any]:
     }
 
 
+def _hook(ref: HookRef, registry: Registry) -> dict[str, Any]:
+    """Return what is known of a hook plugin, with the hooks that it implements."""
+    failures = [f for f in registry.hooks.failures if (f.distribution, f.name) == _key(ref)]
+    if ref.barred is not None:
+        summary = ref.barred
+    elif failures:
+        summary = f"switched off: it failed {failures[0].reason}. {failures[0].remedy}"
+    else:
+        summary = "watches searches, or registers components"
+    return {
+        "kind": HOOK,
+        "name": ref.name,
+        "summary": summary,
+        "distribution": ref.distribution,
+        "version": ref.version,
+        "target": ref.target,
+        "implementation": ref.target,
+        "homepage": _homepage(ref.distribution),
+        "provides": list(registry.hooks.implemented(ref.qualified_name)),
+        "needs": {},
+        "defaults": {},
+        "recommends": {},
+        "status": {},
+        "options": [],
+        "settings": None,
+    }
+
+
+def _key(ref: HookRef) -> tuple[str, str]:
+    return ref.distribution, ref.name
+
+
 def status_lines(ref: PluginRef, plugin: Plugin) -> dict[str, str]:
     """Return what a plugin says about how it runs here; never raises."""
     try:
@@ -86,7 +125,7 @@ def _implementation(plugin: Plugin) -> str:
 def _homepage(distribution: str) -> str | None:
     try:
         found = metadata.metadata(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError, OSError):
         return None
     urls: dict[str, str] = {}
     for line in found.get_all("Project-URL") or ():

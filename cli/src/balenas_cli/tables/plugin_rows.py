@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from balenas_core.errors import UsageError
 from balenas_core.plugins.checking import HOOK, Verdict, check_plugins
+from balenas_core.plugins.code import code_of
 from balenas_core.plugins.installed import Entry
 from balenas_core.plugins.plugin import GROUPS
 from balenas_core.plugins.policy import DISABLE_VARIABLE
@@ -25,7 +26,8 @@ class PluginRow:
 
     ``status`` is ``installed`` (not looked into), ``ok``, ``conflict``, ``disabled`` or
     ``failed``; the last three have a reason, and a remedy where there is one. ``notes`` are what a
-    plugin does that it should not, though it works.
+    plugin does that it should not, though it works. ``code`` is a hash of its code, where it was
+    looked into, as runs keep it.
     """
 
     kind: str
@@ -37,6 +39,7 @@ class PluginRow:
     reason: str | None = None
     remedy: str | None = None
     notes: tuple[str, ...] = ()
+    code: str = ""
 
     @property
     def problem(self) -> str:
@@ -117,12 +120,20 @@ def _listed(registry: Registry, ref: PluginRef | HookRef) -> PluginRow:
 
 
 def _checked(row: PluginRow, ref: PluginRef | HookRef, verdict: Verdict) -> PluginRow:
-    if verdict.problem is not None:
-        return replace(
-            row, status="failed", reason=verdict.problem, remedy=ref.remedy, notes=verdict.notes
-        )
-    status = "ok" if row.status == "installed" else row.status
-    return replace(row, status=status, notes=verdict.notes)
+    row = replace(row, notes=verdict.notes, code=code_of(ref, verdict.implementation))
+    problem = verdict.problem
+    if problem is None and verdict.settings is not None:
+        problem = _preset_problem(ref.name, verdict.settings)
+    if problem is not None:
+        return replace(row, status="failed", reason=problem, remedy=ref.remedy)
+    return replace(row, status="ok") if row.status == "installed" else row
+
+
+def _preset_problem(name: str, settings: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with the settings of a preset, with any of the spaces that are here."""
+    from balenas_core.config import example_settings_problem
+
+    return example_settings_problem(f"preset {name!r}", settings)
 
 
 def _stray(entry: Entry) -> PluginRow:

@@ -40,7 +40,7 @@ def register_spaces(registry: Registry | None = None) -> list[str]:
     added = []
     for ref in (registry or default_registry()).refs("space"):
         name = model_name(ref.name)
-        if ref.is_disabled or is_model(name):
+        if not ref.is_usable or is_model(name):
             continue
         default_cfgs[name] = {
             "input_size": (3, 32, 32),

@@ -24,6 +24,7 @@ from balenas_core.runs.directory import RESULT, RunDirectory
 from balenas_core.runs.opening import Opening, Todo, open_run
 from balenas_core.runs.resume import Resume, changes_between, listed
 from balenas_core.runs.stored import read_stored
+from balenas_core.runs.used_plugins import used_plugin
 from balenas_timm.recipes import TRAINING, TrainingJob
 from balenas_timm.training._events import Event, Listener
 from balenas_timm.training._processes import Processes, join
@@ -228,7 +229,12 @@ def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
     if job.output is None:
         return None
     settings = job.model_dump(mode="json")
-    machine = environment.describe(str(own.device), torch.get_num_threads())
+    registry = default_registry()
+    plugins = [
+        used_plugin(kind, section.name, registry)
+        for kind, section in (("space", job.space), ("dataset", job.data))
+    ]
+    machine = environment.describe(str(own.device), torch.get_num_threads(), plugins)
     return RunDirectory.create(
         job.output,
         config_yaml=dump_yaml(settings),
