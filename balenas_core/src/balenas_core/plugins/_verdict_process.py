@@ -259,7 +259,9 @@ def _implemented(request: Request) -> Answer:
                 return {"notes": notes, "hooks": _hooks(request)}
             return {"notes": notes, **_facts(_ref(request))}
     except Exception as error:
-        return {"problem": _reason(error), "notes": notes}
+        # A hook that fails was told of already.
+        is_told = request["kind"] == "hook"
+        return {"problem": _reason(error), "notes": [] if is_told else notes}
 
 
 def _facts(ref: PluginRef) -> Answer:

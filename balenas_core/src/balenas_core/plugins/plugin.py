@@ -50,6 +50,22 @@ CONTEXT: Mapping[str, tuple[str, ...]] = {
 }
 """Plugin kind -> arguments by name with which its implementation is called beside its options."""
 
+CAPABILITIES: Mapping[str, Mapping[str, str]] = {
+    "space": {
+        "supernet": "its supernet can be trained",
+        "benchmark": "it has a table of real results",
+    },
+    "distribution": {
+        "gaussian": "a Gaussian over logits, with parameters mean and log_sigma",
+        "categorical": "its draws are discrete and have a probability",
+        "logits": "it has a parameter of logits for every decision",
+        "gumbel": "a categorical that is relaxed by Gumbel noise, with parameters logits",
+        "dirichlet": "a Dirichlet over the shares of the choices",
+    },
+    "selector": {"stage": "it ranks a given pool, so that it can be a stage of several"},
+}
+"""Plugin kind -> capability that its plugins can provide -> what that means."""
+
 CLAIMS: Mapping[tuple[str, str], str] = {
     ("distribution", "gaussian"): "balenas_core.distributions:GaussianDistribution",
     ("distribution", "categorical"): "balenas_core.interfaces.distribution:DiscreteDistribution",

@@ -24,8 +24,7 @@ def resume(
     from it anew.
     """
     from balenas_cli.jobs.search_run import execute, print_stored
-    from balenas_cli.plans.resolve import resolve
-    from balenas_core.runs.directory import CONFIG
+    from balenas_cli.plans.resolve import resolve_run
     from balenas_core.runs.listing import DONE
 
     info = existing(run)
@@ -40,5 +39,5 @@ def resume(
         "threads": threads,
         "output": str(path),
     }
-    config = resolve(path / CONFIG, parameters=parameters, overrides=set_)
+    config = resolve_run(path, parameters=parameters, overrides=set_)
     execute(config, resume="must", quiet=quiet, json=json)

@@ -46,14 +46,14 @@ def select(
     """
     parameters = locals()
     from balenas_cli.jobs.search_run import print_result
-    from balenas_cli.plans.resolve import resolve
-    from balenas_core.runs.directory import CONFIG, check_holds_run
+    from balenas_cli.plans.resolve import resolve_run
+    from balenas_core.runs.directory import check_holds_run
     from balenas_core.runs.selections import selection_file
 
     path = run_path(run)
     check_holds_run(path)
     parameters["output"] = str(path)
-    config = resolve(path / CONFIG, parameters=parameters, overrides=set_)
+    config = resolve_run(path, parameters=parameters, overrides=set_)
     file = selection_file(path, config.selector.name, name)
     result = _chosen(config, file, quiet=quiet or json)
     print_result(result, None, json=json)

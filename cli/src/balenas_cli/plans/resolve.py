@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.data_place import place_option
 from balenas_cli.shell.options import KEY_OF_FLAG
-from balenas_core.errors import PluginLoadError
+from balenas_core.errors import PluginLoadError, UsageError
 from balenas_core.plugins.registry import PluginRef, default_registry
 
 if TYPE_CHECKING:
@@ -57,6 +57,23 @@ def resolve(
         registry=registry,
         flag_names=FLAG_NAMES,
     )
+
+
+def resolve_run(run: Path, **given: Any) -> SearchConfig:
+    """Read, merge and validate the configuration of a run; takes what ``resolve`` takes.
+
+    Raises:
+        ConfigError: As ``resolve``; which plugins are missing now was said before.
+    """
+    from balenas_core.runs.directory import CONFIG
+    from balenas_core.runs.listing import read_run
+    from balenas_core.runs.used_plugins import warn_of_other_plugins
+
+    try:
+        return resolve(run / CONFIG, **given)
+    except UsageError:
+        warn_of_other_plugins(read_run(run).environment, default_registry())
+        raise
 
 
 def dataset_name(
