@@ -94,3 +94,35 @@ def test_nan_is_the_lowest_score_and_no_error():
     found = score_network(network(), BATCH, {"nan": Nan()}, seed=0)
     assert found.scores == {"nan": -math.inf}
     assert found.errors == {}
+
+
+class Spoils(Proxy):
+    def score(self, network, batch):
+        for parameter in network.parameters():
+            parameter.data.zero_()
+        batch.images.zero_()
+        return 1.0
+
+
+def test_a_proxy_that_spoils_network_and_batch_spoils_them_for_nobody_else():
+    class Sees(Proxy):
+        def score(self, network, batch):
+            return network(batch.images).abs().sum().item()
+
+    batch = Batch(BATCH.images.clone(), BATCH.labels)
+    alone = score_network(network(), BATCH, {"sees": Sees()}, seed=0).scores["sees"]
+    for order in (("spoils", "sees"), ("sees", "spoils")):
+        proxies = {name: Spoils() if name == "spoils" else Sees() for name in order}
+        found = score_network(network(), batch, proxies, seed=0)
+        assert found.scores == {"spoils": 1.0, "sees": alone}
+    torch.testing.assert_close(batch.images, BATCH.images)
+
+
+def test_a_proxy_that_ends_the_program_fails_like_any_other():
+    class Exits(Proxy):
+        def score(self, network, batch):
+            raise SystemExit(0)
+
+    found = score_network(network(), BATCH, {"exits": Exits()}, seed=0)
+    assert found.scores == {"exits": -math.inf}
+    assert str(found.errors["exits"]) == "SystemExit: 0"

@@ -24,6 +24,7 @@ from balenas_core.errors import (
     PluginConflictError,
     PluginLoadError,
     PluginNotFoundError,
+    told,
 )
 from balenas_core.plugins.options import PluginOptions
 from balenas_core.plugins.plugin import Plugin
@@ -192,17 +193,33 @@ def validate_options(
     except PydanticSerializationError as error:
         fail([Problem((), f"holds a value that no file can hold: {error}")])
     try:
-        return plugin.options.model_validate_json(text, strict=True)
+        with ref.called("while its options were looked at"):
+            return _validated(plugin.options, text, options)
+    except ValidationError:
+        raise
+    except Exception as error:
+        load_error = PluginLoadError(
+            f"the options of {ref.kind} plugin {ref.name!r} (from {ref.origin}) cannot be looked "
+            f"at: {told(error)}. {ref.remedy}"
+        )
+        fail([Problem((), str(load_error), load_error)])
+
+
+def _validated(
+    model: type[PluginOptions], text: bytes, options: Mapping[str, Any]
+) -> PluginOptions:
+    try:
+        return model.model_validate_json(text, strict=True)
     except ValidationError as error:
-        problems = problems_of(error, plugin.options, options, with_defaults=False)
+        problems = problems_of(error, model, options, with_defaults=False)
         if problems:
             fail(problems)
     # Only defaults were refused, which may be what JSON does not have, such as paths. What was
     # given is known to be good, so that a lenient reading cannot mistake it.
     try:
-        return plugin.options.model_validate(from_json(text))
+        return model.model_validate(from_json(text))
     except ValidationError as error:
-        fail(problems_of(error, plugin.options, options))
+        fail(problems_of(error, model, options))
 
 
 def _checked(kind: str, section: PluginSection, registry: Registry) -> PluginSection:

@@ -19,7 +19,8 @@ def culprit(error: BaseException, registry: Registry) -> tuple[PluginRef | HookR
     """
     error = error.error if isinstance(error, ForeignExit) else error
     owners: dict[str, PluginRef | HookRef] = {}
-    for ref in (*registry.refs(), *registry.hook_refs()):
+    refs: list[PluginRef | HookRef] = [*registry.refs(), *registry.hook_refs()]
+    for ref in refs:
         if ref.entry is not None and not is_first_party(ref.distribution):
             for package in _packages(ref):
                 owners.setdefault(package, ref)

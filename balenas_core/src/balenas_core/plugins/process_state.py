@@ -197,7 +197,7 @@ _PYTHON: tuple[_Setting, ...] = (
 def _numpy_state() -> tuple[Any, ...]:
     import numpy as np
 
-    state: tuple[Any, ...] = np.random.get_state()  # noqa: NPY002 (it is looked at, not used)
+    state: Any = np.random.get_state()  # noqa: NPY002 (it is looked at, not used)
     name, keys, *rest = state
     return (name, keys.tobytes(), *rest)
 

@@ -13,6 +13,7 @@ from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.plugins.foreign import foreign_code
 from balenas_core.random import seeded
 from balenas_core.scores.network_pass import PassProxy, score_many
+from balenas_core.scores.probing import preserved
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,19 @@ def _scores(
     seed: int,
 ) -> dict[str, float]:
     who = " and ".join(f"proxy {name!r}" for name in names)
+    chosen = {name: proxies[name] for name in names}
     with foreign_code(who, "while it scored a network", draws=True), seeded(seed):
-        return score_many(network, batch, {name: proxies[name] for name in names})
+        if all(map(_is_ours, chosen.values())):
+            return score_many(network, batch, chosen)
+        # Whoever comes next gets the network and the batch as they were.
+        own = Batch(batch.images.clone(), batch.labels.clone())
+        with preserved(network, seed=seed):
+            return score_many(network, own, chosen)
+
+
+def _is_ours(proxy: Proxy) -> bool:
+    """Whether a proxy is one that the conformance kit holds to leave networks as they are."""
+    return type(proxy).__module__.partition(".")[0].startswith("balenas_")
 
 
 def _comparable(score: float | None) -> float:
