@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 
+from balenas_core.plugins.registry import default_registry
+
 SOURCE = '''
 from pydantic import Field
 from balenas_core.plugins.options import PluginOptions
@@ -71,10 +73,17 @@ def test_a_preset_shows_its_settings(call):
     assert {"space: toy", "name: toy_adam", "epochs: 2"} <= set(lines)
 
 
-def test_hooks_are_no_kind_that_has_information(call):
+def test_a_hook_plugin_tells_its_hooks_or_why_it_is_not_imported(call, monkeypatch):
     answer = call("plugins", "info", "hook", "acme_watch")
-    assert answer.code == 2
-    assert answer.err.startswith("error: no plugin kind 'hook'. ")
+    assert answer.code == 0, answer.err
+    assert "hook acme_watch: is switched off by BALENAS_DISABLE_PLUGINS=acme_watch" in answer.out
+    monkeypatch.delenv("BALENAS_DISABLE_PLUGINS")
+    default_registry.cache_clear()
+    answer = call("plugins", "info", "acme_watch", "--json")
+    (facts,) = json.loads(answer.out)
+    assert facts["kind"] == "hook"
+    assert all(name.startswith("balenas_") for name in facts["provides"])
+    assert facts["provides"]
 
 
 def test_a_status_that_raises_is_said_so(balenas, install):

@@ -23,14 +23,21 @@ from balenas_core.plugins.foreign import contained, foreign_code
     "error", [SystemExit(0), KeyboardInterrupt(), GeneratorExit(), BaseException("x")]
 )
 def test_what_is_no_error_becomes_one(error):
-    with pytest.raises(ForeignExit) as caught, contained():
+    with pytest.raises(ForeignExit) as caught, foreign_code("it", "here"):
         raise error
     assert told(caught.value).startswith(type(error).__name__)
 
 
+def test_around_code_of_others_interrupts_stay_what_they_are():
+    with pytest.raises(KeyboardInterrupt), contained():
+        raise KeyboardInterrupt
+    with pytest.raises(ForeignExit, match="SystemExit: 0"), contained():
+        raise SystemExit(0)
+
+
 def test_errors_and_the_stop_of_a_search_stay_what_they_are():
     for error in (ValueError("v"), SearchInterrupted("s")):
-        with pytest.raises(type(error)), contained():
+        with pytest.raises(type(error)), foreign_code("it", "here"):
             raise error
 
 

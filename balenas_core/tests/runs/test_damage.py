@@ -299,10 +299,10 @@ def test_who_finds_the_run_made_in_between_is_told_too(registry, make, tmp_path,
     output, make_run = tmp_path / "run", module._new_run
     held = []
 
-    def late(config, precision):
+    def late(*arguments):
         monkeypatch.undo()
-        held.append(make_run(config, precision))
-        return make_run(config, precision)
+        held.append(make_run(*arguments))
+        return make_run(*arguments)
 
     monkeypatch.setattr(module, "_new_run", late)
     with pytest.raises(RunLockedError, match=f"in use by process {os.getpid()}"):

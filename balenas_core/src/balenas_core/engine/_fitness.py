@@ -5,7 +5,7 @@ Plugins of others alone: those of balenas are held against the conformance kit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 import torch
@@ -47,14 +47,15 @@ def check_components(components: Components, config: SearchConfig, registry: Reg
     Raises:
         PluginLoadError: One of them returns what no search can work with.
     """
-    checks = {
+    checks: dict[str, Callable[[], None]] = {
         "dataset": lambda: check_data(components.dataset),
         "space": lambda: check_space(components.space, components.task),
         "distribution": lambda: check_weights(components),
     }
     for kind, check in checks.items():
         ref = _ref(kind, config, registry)
-        if ref is None or is_first_party(ref.distribution):
+        # What was registered in this process is its own code.
+        if ref is None or ref.entry is None or is_first_party(ref.distribution):
             continue
         with naming(config, registry):
             try:

@@ -126,7 +126,21 @@ def _check_options(model: object) -> None:
         try:
             model()
         except ValueError as error:
-            raise DeclarationError(f"the defaults of its options are refused: {error}") from error
+            raise DeclarationError(
+                f"the defaults of its options are refused: {_refused(error)}"
+            ) from error
+
+
+def _refused(error: ValueError) -> str:
+    """Return what is wrong with options in one line; pydantic's own text has many."""
+    from pydantic import ValidationError
+
+    if not isinstance(error, ValidationError):
+        return str(error)
+    return "; ".join(
+        f"{'.'.join(map(str, one['loc']))}: {one['msg']} (got {one['input']!r})"
+        for one in error.errors(include_url=False)
+    )
 
 
 def check_implementation(plugin: Plugin, implementation: object) -> None:

@@ -57,13 +57,17 @@ def foreign_code(
 
 @contextmanager
 def contained() -> Iterator[None]:
-    """Let nothing but errors, and an interrupt by the user, leave code that calls plugins.
+    """Let nothing but errors and interrupts leave code that calls plugins among others.
 
     Raises:
-        ForeignExit: As ``foreign_code``.
+        ForeignExit: It raised ``SystemExit``, or another exception that is none of errors.
     """
-    with _contained():
+    try:
         yield
+    except (Exception, KeyboardInterrupt):
+        raise
+    except BaseException as error:
+        raise ForeignExit(error) from error
 
 
 @contextmanager

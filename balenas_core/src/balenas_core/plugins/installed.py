@@ -144,8 +144,8 @@ def _fault(group: str, name: str, value: str | None) -> str | None:
         return f"there is no entry-point group {group!r}.{hint}"
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         return (
-            f"its name is none: one to {_LONGEST_NAME} letters, digits and '_', '-', '.' in "
-            f"between (got {_shortened(name)!r}); its author has to rename it"
+            f"a name is made of letters, digits and '_', '-', '.', {_LONGEST_NAME} at most (got "
+            f"{_shortened(name)!r}); its author has to rename it"
         )
     if _RESERVED.get(group) == name.lower():
         return f"the name {name!r} has a meaning of its own; its author has to rename it"

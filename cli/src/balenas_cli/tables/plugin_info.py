@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.resolve import load_preset
 from balenas_cli.tables.option_rows import option_rows
-from balenas_cli.tables.plugin_rows import HOOK, KINDS, check_kind
+from balenas_cli.tables.plugin_rows import KINDS, check_kind
 from balenas_core.errors import PluginNotFoundError, told
+from balenas_core.plugins.checking import HOOK
 from balenas_core.plugins.names import names_the_same
 from balenas_core.plugins.plugin import GROUPS, Plugin
 from balenas_core.plugins.registry import HookRef, PluginRef, Registry
@@ -35,7 +36,7 @@ def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef
         found += [registry.find(one, name) for one in GROUPS if registry.has(one, name)]
     if found or hooks:
         return [*found, *hooks]
-    refs = (*registry.refs(), *registry.hook_refs())
+    refs: list[PluginRef | HookRef] = [*registry.refs(), *registry.hook_refs()]
     names = sorted({ref.name for ref in refs if ref.fault is None})
     hint = did_you_mean(name, names)
     if name in KINDS:
