@@ -71,7 +71,7 @@ def choice_probabilities(distribution: ArchitectureDistribution) -> dict[str, Te
     if isinstance(distribution, GaussianDistribution):
         return {
             name: _largest_normal(mean.double(), distribution.log_sigma[name].double().exp())
-            for name, mean in distribution.mean.items()
+            for name, mean in distribution.centre().items()
         }
     if isinstance(distribution, DirichletDistribution):
         return {

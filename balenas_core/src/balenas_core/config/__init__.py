@@ -24,10 +24,12 @@ from balenas_core.config._model import (
 from balenas_core.config._modifiers import (
     CurvatureConfig as CurvatureConfig,
     EarlyStoppingConfig as EarlyStoppingConfig,
+    InformedPriorConfig as InformedPriorConfig,
     ModifiersConfig as ModifiersConfig,
     PerturbationConfig as PerturbationConfig,
 )
 from balenas_core.config._plugins import PluginsConfig as PluginsConfig
+from balenas_core.config._proxies import resolve_proxies as resolve_proxies
 from balenas_core.config._ranking import RankingOptions as RankingOptions
 from balenas_core.config._read import read_document as read_document
 from balenas_core.config._schema import json_schema as json_schema

@@ -47,6 +47,28 @@ def incompatibilities(
     ]
 
 
+def lacking(
+    kind: str, section: PluginSection, capability: str, asker: str, path: Path, registry: Registry
+) -> list[Problem]:
+    """Return a problem if a plugin does not provide what a setting needs.
+
+    Args:
+        kind: Kind of the plugin.
+        section: Its section.
+        capability: What it must provide.
+        asker: What needs it, for the message.
+        path: Place of what needs it.
+        registry: Where plugins are looked up.
+    """
+    _, plugin = find_plugin(kind, section.name, registry)
+    if capability in plugin.provides:
+        return []
+    fitting = _providing(kind, (capability,), registry)
+    remedy = f"Use one of: {', '.join(fitting)}." if fitting else "No installed one does."
+    return [Problem(path, f"{asker} needs a {kind} that provides {capability!r}; {section.name!r} "
+                          f"provides {_listed(plugin.provides)}. {remedy}")]  # fmt: skip
+
+
 def _conflicts(sections: Sequence[tuple[str, PluginSection, Path]]) -> Iterator[Problem]:
     """Yield a problem for each option that those of another plugin rule out."""
     options = {kind: s.options for kind, s, _ in sections if s.options is not None}
@@ -98,13 +120,17 @@ def _message(part: _Part, partner: _Part, missing: list[str], registry: Registry
 
 
 def _fitting(kind: str, plugin: Plugin, registry: Registry) -> list[str]:
+    return _providing(kind, plugin.needs.get(kind, ()), registry)
+
+
+def _providing(kind: str, capabilities: tuple[str, ...], registry: Registry) -> list[str]:
     names = []
     for ref in loadable(registry.refs(kind)):
         try:
             candidate = ref.load()
         except PluginLoadError:
             continue  # what cannot be loaded is no remedy
-        if not _missing(plugin, candidate):
+        if set(capabilities) <= set(candidate.provides):
             names.append(ref.name)
     return names
 

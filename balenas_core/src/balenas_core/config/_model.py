@@ -13,16 +13,18 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
 from balenas_core.config._checkpoint import CheckpointConfig
-from balenas_core.config._compatibility import incompatibilities
+from balenas_core.config._compatibility import incompatibilities, lacking
 from balenas_core.config._modifiers import ModifiersConfig
 from balenas_core.config._plugins import PluginsConfig
-from balenas_core.config._problems import Problem, fail, shown
+from balenas_core.config._problems import Problem, fail, problems_of, shown
+from balenas_core.config._proxies import AUTO_PROXIES, recommended_proxies
 from balenas_core.config._sections import (
     PluginSection,
     choices,
@@ -316,6 +318,23 @@ class SearchConfig(BaseModel):
     def _empty_section(cls, value: Any) -> Any:
         return {} if value is None else value  # `training:` with every key commented out
 
+    @field_validator("modifiers")
+    @classmethod
+    def _proxies_of_the_space(
+        cls, modifiers: ModifiersConfig, info: ValidationInfo
+    ) -> ModifiersConfig:
+        prior, space = modifiers.informed_prior, info.data.get("space")
+        if prior is None or prior.proxies != AUTO_PROXIES or space is None:
+            return modifiers
+        try:
+            proxies = recommended_proxies(space, registry_of(info))
+        except ValidationError as error:
+            place = ("informed_prior", "proxies")
+            problems = problems_of(error, ModifiersConfig, {})
+            fail([Problem((*place, *p.path), p.message, p.load_error) for p in problems])
+        named = prior.model_copy(update={"proxies": proxies})
+        return modifiers.model_copy(update={"informed_prior": named})
+
     @field_validator("trackers", mode="before")
     @classmethod
     def _no_trackers(cls, value: Any) -> Any:
@@ -334,6 +353,9 @@ class SearchConfig(BaseModel):
     def _fits_together(self, info: ValidationInfo) -> Self:
         registry = self.plugins.restricted(registry_of(info))
         problems = incompatibilities(self._sections(), registry)
+        if self.modifiers.informed_prior is not None:
+            asker, path = "modifiers.informed_prior", ("modifiers", "informed_prior")
+            problems += lacking("distribution", self.distribution, "offset", asker, path, registry)
         if problems:
             fail(problems)
         return self

@@ -8,6 +8,8 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from balenas_core.config._problems import Problem, fail
+from balenas_core.config._proxies import AUTO_PROXIES, resolve_proxies
+from balenas_core.config._sections import registry_of
 
 
 class _Section(BaseModel):
@@ -75,6 +77,38 @@ class EarlyStoppingConfig(_Section):
     )
 
 
+class InformedPriorConfig(_Section):
+    """Means of the prior of the logits: effects of every choice on what cheap proxies say.
+
+    How much they are believed is the optimizer's: ngvi's ``prior_precision``.
+    """
+
+    proxies: str = Field(
+        default=AUTO_PROXIES,
+        description="Proxies joined by '+', whose log-ranks are added up; auto for those of the "
+        "selector that the space recommends.",
+    )
+    architectures: int = Field(
+        default=500,
+        ge=2,
+        strict=True,
+        description="Different random architectures that are scored before the search.",
+    )
+    scale: float = Field(
+        default=1.0,
+        ge=0,
+        strict=True,
+        description="Factor of the effects, which are in standard deviations of the score.",
+    )
+
+    @field_validator("proxies")
+    @classmethod
+    def _are_proxies(cls, proxies: str, info: ValidationInfo) -> str:
+        if proxies == AUTO_PROXIES:
+            return proxies
+        return resolve_proxies(proxies, registry_of(info)).name
+
+
 class ModifiersConfig(_Section):
     """Changes of a search that go with any space, distribution and optimizer."""
 
@@ -87,6 +121,10 @@ class ModifiersConfig(_Section):
     early_stopping: EarlyStoppingConfig | None = Field(
         default=None,
         description="Stop when the top eigenvalue rises (DARTS-ES); records the curvature too.",
+    )
+    informed_prior: InformedPriorConfig | None = Field(
+        default=None,
+        description="Begin with what cheap proxies say of every choice, as the mean of the prior.",
     )
     limits: Mapping[str, Annotated[int, Field(ge=0, strict=True)]] = Field(
         default_factory=dict,

@@ -89,8 +89,19 @@ def resolve_stage(
     """
     if len(names) == 1 and registry.means_selector(names[0]):
         return resolve_section("selector", {**options, "name": names[0]}, registry)
+    return resolve_ranking(names, registry, options)
+
+
+def resolve_ranking(
+    names: tuple[str, ...], registry: Registry, options: Mapping[str, Any] | None = None
+) -> PluginSection:
+    """Return the section of a ranking by proxies.
+
+    Raises:
+        ValidationError: With packed problems.
+    """
     proxies = _find_proxies(names, registry)
-    return PluginSection(name="+".join(proxies), options=_ranking_options(proxies, options))
+    return PluginSection(name="+".join(proxies), options=_ranking_options(proxies, options or {}))
 
 
 _Proxies = Mapping[str, tuple[PluginRef, Plugin]]

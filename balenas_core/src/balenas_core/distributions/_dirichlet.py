@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
+from balenas_core.distributions._offset import LogitOffset
 from balenas_core.interfaces.distribution import (
     ArchitectureDistribution,
     initial_logits,
@@ -21,11 +22,12 @@ _SMALLEST_CONCENTRATION = 1e-6
 
 
 class DirichletDistribution(ArchitectureDistribution):
-    """Each slot's weights are a draw from Dirichlet(elu(alpha) + 1).
+    """Each slot's weights are a draw from Dirichlet(elu(offset + alpha) + 1).
 
-    The anchor adds ``anchor_scale`` times a distance to Dirichlet(1), the uniform
-    distribution over the simplex: ``l2`` is 1/2 * sum((concentration - 1)^2), ``kl`` is
-    KL(q || Dirichlet(1)), both summed over slots.
+    ``alpha`` is learned, ``offset`` is constant, see ``set_offset``. The anchor adds
+    ``anchor_scale`` times a distance to Dirichlet(a), a = elu(offset) + 1, which without an offset
+    is the uniform distribution over the simplex: ``l2`` is 1/2 * sum((concentration - a)^2),
+    ``kl`` is KL(q || Dirichlet(a)), both summed over slots.
 
     References:
         Chen et al. 2021, "DrNAS", ICLR. Deviation: draws are differentiated through
@@ -39,10 +41,16 @@ class DirichletDistribution(ArchitectureDistribution):
         super().__init__(decisions)
         self._options = options
         self.alpha = initial_logits(self.decisions, options.initial_scale, generator)
+        self.offset = LogitOffset(self.decisions)
+
+    def set_offset(self, offset: Mapping[str, Tensor]) -> None:
+        """Set the constants that are added to the logits."""
+        self.offset.set(offset)
 
     def concentration(self) -> dict[str, Tensor]:
-        """Return elu(alpha) + 1 of every decision, `slots x choices`-dim and positive."""
-        return {name: _concentration(alpha) for name, alpha in self.alpha.items()}
+        """Return elu(offset + alpha) + 1 of every decision, `slots x choices`-dim, positive."""
+        alpha = self.offset.added_to(self.alpha)
+        return {name: _concentration(value) for name, value in alpha.items()}
 
     def weights(self, generator: Generator) -> Weights:
         """Return one reparameterised draw from every slot's Dirichlet."""
@@ -64,15 +72,29 @@ class DirichletDistribution(ArchitectureDistribution):
         return torch.stack([_entropy(c) for c in self.concentration().values()]).sum()
 
     def kl(self) -> Tensor:
-        """Return KL(q || Dirichlet(1)), summed over slots, in nats."""
-        return torch.stack([_kl_to_uniform(c) for c in self.concentration().values()]).sum()
+        """Return KL(q || anchor), summed over slots, in nats."""
+        concentration, anchor = self.concentration(), self._anchor()
+        if anchor is None:
+            return torch.stack([_kl_to_uniform(c) for c in concentration.values()]).sum()
+        return torch.stack([_kl(c, anchor[name]) for name, c in concentration.items()]).sum()
+
+    def _anchor(self) -> dict[str, Tensor] | None:
+        """Return the concentration of the anchor; None for ones."""
+        offset = self.offset.tables()
+        if offset is None:
+            return None
+        return {name: _concentration(table) for name, table in offset.items()}
 
     def regularizer(self) -> Tensor:
         """Return the scaled distance to the anchor."""
         if self._options.anchor == "kl":
             return self._options.anchor_scale * self.kl()
         if self._options.anchor == "l2":
-            squares = [(c - 1).square().sum() for c in self.concentration().values()]
+            anchor = self._anchor()
+            squares = [
+                (c - (1 if anchor is None else anchor[name])).square().sum()
+                for name, c in self.concentration().items()
+            ]
             return 0.5 * self._options.anchor_scale * torch.stack(squares).sum()
         return torch.zeros(())
 
@@ -119,6 +141,12 @@ def _entropy(concentration: Tensor) -> Tensor:
         + (total - choices) * torch.digamma(total)
         - ((concentration - 1) * torch.digamma(concentration)).sum(-1)
     ).sum()
+
+
+def _kl(concentration: Tensor, anchor: Tensor) -> Tensor:
+    """Return KL(Dirichlet(concentration) || Dirichlet(anchor)), summed over slots."""
+    slots = [torch.distributions.Dirichlet(c, validate_args=False) for c in (concentration, anchor)]
+    return torch.distributions.kl_divergence(*slots).sum()
 
 
 def _kl_to_uniform(concentration: Tensor) -> Tensor:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Generator, Tensor
 
 from balenas_core.distributions import _categorical
+from balenas_core.distributions._offset import LogitOffset
 from balenas_core.interfaces.distribution import (
     DiscreteDistribution,
     initial_logits,
@@ -18,10 +19,11 @@ from balenas_core.plugins.builtin import PointOptions
 
 
 class PointDistribution(DiscreteDistribution):
-    """One value of the logits; relaxed weights are softmax(logits), without noise.
+    """One value of the logits; relaxed weights are softmax(offset + logits), without noise.
 
     Discrete draws are categorical: the argmax of logits plus standard Gumbel noise is a draw
-    from softmax(logits) in every slot.
+    from their softmax in every slot. ``logits`` are learned; ``offset`` is constant, see
+    ``set_offset``, and part of "the logits" below.
 
     References:
         Liu et al. 2019, "DARTS", ICLR, equation 2.
@@ -32,6 +34,11 @@ class PointDistribution(DiscreteDistribution):
     ) -> None:
         super().__init__(decisions)
         self.logits = initial_logits(self.decisions, options.initial_scale, generator)
+        self.offset = LogitOffset(self.decisions)
+
+    def set_offset(self, offset: Mapping[str, Tensor]) -> None:
+        """Set the constants that are added to the logits."""
+        self.offset.set(offset)
 
     def weights(self, generator: Generator) -> Weights:
         """Return softmax(logits); ``generator`` is not used."""
@@ -40,31 +47,34 @@ class PointDistribution(DiscreteDistribution):
 
     def mean_weights(self) -> Weights:
         """Return softmax(logits)."""
-        return {name: torch.softmax(logits, dim=-1) for name, logits in self.logits.items()}
+        return {name: torch.softmax(logits, dim=-1) for name, logits in self._logits().items()}
 
     def draw_weights(self, generator: Generator) -> Weights:
         """Return softmax(logits + Gumbel noise)."""
         return {
             name: torch.softmax(logits + _categorical.gumbel_noise(logits, generator), dim=-1)
-            for name, logits in self.logits.items()
+            for name, logits in self._logits().items()
         }
 
     def sample(self, generator: Generator) -> Weights:
         """Draw one choice in every slot from softmax(logits), as one-hot weights."""
-        return _categorical.sample(self.logits, generator)
+        return _categorical.sample(self._logits(), generator)
 
     def log_prob(self, draw: Weights) -> Tensor:
         """Return the log-probability of one-hot weights."""
-        return _categorical.log_prob(self.logits, draw)
+        return _categorical.log_prob(self._logits(), draw)
 
     def entropy(self) -> Tensor:
         """Return the entropy of the product of the slots' categoricals, in nats."""
-        return _categorical.entropy(self.logits)
+        return _categorical.entropy(self._logits())
 
     @torch.no_grad()
     def statistics(self) -> dict[str, float]:
         """Return the entropy of the distribution, and its mean over slots."""
         return {
             "entropy": self.entropy().item(),
-            "weights_entropy": softmax_entropy(self.logits),
+            "weights_entropy": softmax_entropy(self._logits()),
         }
+
+    def _logits(self) -> dict[str, Tensor]:
+        return self.offset.added_to(self.logits)

@@ -17,17 +17,25 @@ from balenas_core.engine.bilevel import BilevelLoop, Precision
 from balenas_core.engine.cells import compile_cells
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.components import Components
+from balenas_core.engine.informed_prior import form_prior
 from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
 from balenas_core.engine.one_image import check_one_image
 from balenas_core.engine.place import Place, global_generators, restore_global_generators
 from balenas_core.errors import DivergenceError, UsageError
 from balenas_core.interfaces.distribution import ArchitectureDistribution
-from balenas_core.interfaces.events import EpochEnded, Event, SearchStarted, StepEnded
+from balenas_core.interfaces.events import (
+    EpochEnded,
+    Event,
+    SearchStarted,
+    SelectionProgress,
+    StepEnded,
+)
 from balenas_core.interfaces.space import Supernet
 from balenas_core.random import derive_seed, generator, seeded
 from balenas_core.runs.checkpoints import Checkpoint, loading
-from balenas_core.runs.directory import RunDirectory, holds_run
+from balenas_core.runs.directory import PRIOR, RunDirectory, holds_run
 from balenas_core.runs.epoch_log import records
+from balenas_core.scores import ScoringJob
 from balenas_core.scores.room import check_room
 
 _log = logging.getLogger(__name__)
@@ -99,6 +107,7 @@ class Learning:
         self._is_stop_requested = is_stop_requested
         self._checkpoint = "start"
         self._saved: tuple[int, int] | None = None
+        self._is_informed = config.modifiers.informed_prior is None
 
     def _check_one_image(self) -> None:
         components = self._components
@@ -127,6 +136,8 @@ class Learning:
                 self._early_stopping.load_state_dict(state["early_stopping"])
             self._loop.load_state_dict(state["loop"])
             restore_global_generators(state["generators"])
+        # The state of the distribution has it.
+        self._is_informed = True
         self._checkpoint = checkpoint.checksum
         self._saved = (self._place.epochs_done, self._place.steps_done)
 
@@ -154,6 +165,7 @@ class Learning:
         )
         self._note_place()
         with self._clock.phase("search"):
+            self._inform()
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
         return self._learned()
@@ -168,6 +180,8 @@ class Learning:
             UsageError: The search is not finished, or its last checkpoint was removed.
         """
         if self._place.epochs_done >= self._epochs or self._has_stopped_early():
+            # Where nothing is trained there is no checkpoint either.
+            self._inform()
             return self._learned()
         if run.read_status().get("status") == "done":
             raise UsageError(
@@ -184,6 +198,34 @@ class Learning:
     def close(self) -> None:
         """End the processes that load images."""
         self._batches.close()
+
+    def _inform(self) -> None:
+        """Give the distribution the means of its prior, where it is to be informed."""
+        config = self._config.modifiers.informed_prior
+        if config is None or self._is_informed:
+            return
+        components, seed = self._components, derive_seed(self._config.seed, "prior")
+        with self._clock.phase("prior"):
+            batch = next(self._measuring.training_batches(0))
+            job = ScoringJob(
+                components.space,
+                components.task,
+                components.prior_proxies,
+                batch,
+                seed=seed,
+                dtype=batch.images.dtype,
+            )
+            prior = form_prior(job, config.architectures, seed=seed, report=self._report_prior)
+        components.distribution.set_offset(prior.offset(config.scale))
+        self._is_informed = True
+        seconds, decisions = self._clock.seconds("prior"), components.space.decisions
+        if self._run is not None:
+            self._run.write_json(PRIOR, prior.record(decisions, config, seconds))
+        self._emit(prior.formed(decisions, seconds))
+
+    def _report_prior(self, done: int, total: int) -> None:
+        self._emit(SelectionProgress(done, total, "prior"))
+        self._stop_if_asked()
 
     def _learned(self) -> Learned:
         return Learned(
@@ -316,7 +358,8 @@ class Learning:
         """Write a checkpoint of this moment, unless the last one is of the same."""
         place, stopping = self._place, self._early_stopping
         moment = (place.epochs_done, place.steps_done)
-        if self._run is None or moment == self._saved:
+        # Without its prior the distribution is of another search.
+        if self._run is None or moment == self._saved or not self._is_informed:
             return
         self._checkpoint = self._run.write_checkpoint(
             {

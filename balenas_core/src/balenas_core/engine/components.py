@@ -4,18 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from balenas_core.config import PluginSection, RankingOptions, SearchConfig, StagedOptions
+from balenas_core.config import (
+    InformedPriorConfig,
+    PluginSection,
+    RankingOptions,
+    SearchConfig,
+    StagedOptions,
+    resolve_proxies,
+)
 from balenas_core.engine._trackers import Trackers
 from balenas_core.errors import PluginLoadError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.optimizer import ArchitectureOptimizer
+from balenas_core.interfaces.proxy import Proxy
 from balenas_core.interfaces.selection import Selector
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import Registry
@@ -41,6 +49,7 @@ class Components:
     make_optimizer: Callable[[int], ArchitectureOptimizer]
     selector: Selector
     trackers: Trackers
+    prior_proxies: Mapping[str, Proxy]
 
 
 def build_components(config: SearchConfig, registry: Registry) -> Components:
@@ -79,7 +88,21 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
         make_optimizer=make_optimizer,
         selector=_build_selector(registry, config.selector),
         trackers=Trackers(registry, config.trackers),
+        prior_proxies=_prior_proxies(registry, config.modifiers.informed_prior),
     )
+
+
+def _prior_proxies(registry: Registry, config: InformedPriorConfig | None) -> dict[str, Proxy]:
+    """Return the proxies of the informed prior, by name; none without one."""
+    if config is None:
+        return {}
+    options = resolve_proxies(config.proxies, registry).options
+    assert isinstance(options, RankingOptions), "an expression of proxies"
+    return _build_proxies(registry, options)
+
+
+def _build_proxies(registry: Registry, options: RankingOptions) -> dict[str, Proxy]:
+    return {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
 
 
 def _build_selector(registry: Registry, section: PluginSection) -> Selector:
@@ -94,7 +117,7 @@ def _build_selector(registry: Registry, section: PluginSection) -> Selector:
 def _build_single(registry: Registry, section: PluginSection) -> Selector:
     options = section.options
     if isinstance(options, RankingOptions):
-        proxies = {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
+        proxies = _build_proxies(registry, options)
         return RankingSelector(
             proxies,
             options,

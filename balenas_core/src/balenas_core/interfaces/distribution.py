@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Generator, Tensor, nn
 
+from balenas_core.errors import UsageError
 from balenas_core.interfaces.space import A, Decision, SearchSpace, Weights
 
 
@@ -61,6 +62,26 @@ class ArchitectureDistribution(nn.Module, ABC):
         """Whether an architecture that was not drawn from here may be chosen; here any."""
         del space, architecture
         return True
+
+    def set_offset(self, offset: Mapping[str, Tensor]) -> None:
+        """Add constants to the logits, which become where learning starts and what it shrinks to.
+
+        Learned parameters stay the deviation from them: an optimizer's prior of mean zero is
+        then one of this mean. They are part of the state, of every probability, and of nothing
+        that an optimizer sees. A plugin whose distribution can do this says so by
+        ``provides=("offset",)``; ``modifiers.informed_prior`` asks for it. Here a refusal.
+
+        Args:
+            offset: Decision -> `slots x choices`-dim tensor; decisions may be left out.
+
+        Raises:
+            UsageError: The distribution has no logits to add to.
+        """
+        del offset
+        raise UsageError(
+            f"{type(self).__name__} takes no offset of its logits; leave modifiers.informed_prior "
+            f"out, or take a distribution that provides 'offset', such as gaussian."
+        )
 
     def regularizer(self) -> Tensor:
         """Return what an optimizer adds to the loss of every step, a scalar; here zero.

@@ -1,6 +1,7 @@
 """What a search tells its listeners, in this order.
 
-``SearchStarted``, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
+``SearchStarted``, ``SelectionProgress`` of an informed prior and ``PriorFormed``, if the search
+has one and begins, then for every epoch ``StepEnded`` many times and ``EpochEnded`` once,
 ``SelectionProgress``, ``ArchitectureSelected``, ``SelectionProgress`` of the check,
 ``RunFinished``; or ``SearchFailed`` at any
 point, even before ``SearchStarted`` where a run cannot go on.
@@ -41,6 +42,22 @@ class SearchStarted:
 
 
 @dataclass(frozen=True, slots=True)
+class PriorFormed:
+    """When proxies have scored random architectures, and the logits have their means from them.
+
+    ``unconnected`` of the ``architectures`` do not depend on the image; ``explained`` is the share
+    of the scores' variance that effects of single choices account for. ``strongest`` are the
+    choices of the largest effects, in standard deviations, largest first.
+    """
+
+    architectures: int
+    unconnected: int
+    explained: float
+    strongest: tuple[tuple[str, float], ...]
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class StepEnded:
     """After one architecture step and one weight step."""
 
@@ -63,7 +80,7 @@ class SelectionProgress:
     """While candidates are scored; then while the choice and its control are trained.
 
     ``phase`` is ``"selection"``, which counts what the selector likes, or ``"check"``, which
-    counts epochs.
+    counts epochs; before the first step it is ``"prior"``, which counts architectures.
     """
 
     done: int
@@ -99,6 +116,7 @@ class RunFinished:
 
 Event = (
     SearchStarted
+    | PriorFormed
     | StepEnded
     | EpochEnded
     | SelectionProgress

@@ -30,12 +30,14 @@ class Decision:
 
     ``slots`` and ``choices`` are names, such as edges and operations. ``group`` names what the
     tables of one cell have in common, where it has several; limits on choices hold for it.
+    ``weighs_edges`` tells a table that weighs what enters a node, beside one that chooses it.
     """
 
     name: str
     slots: tuple[str, ...]
     choices: tuple[str, ...]
     group: str = ""
+    weighs_edges: bool = False
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -27,7 +27,12 @@ def input_decisions(cell: str, edges: Sequence[CellEdge]) -> tuple[Decision, ...
         Xu et al. 2020, "PC-DARTS", ICLR (edge normalization).
     """
     return tuple(
-        Decision(_name(cell, target), (str(target),), tuple(str(edge.source) for edge in entering))
+        Decision(
+            _name(cell, target),
+            (str(target),),
+            tuple(str(edge.source) for edge in entering),
+            weighs_edges=True,
+        )
         for target, entering in _by_target(edges)
         if len(entering) > 1
     )

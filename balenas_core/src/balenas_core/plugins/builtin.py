@@ -90,7 +90,7 @@ gaussian = Plugin(
     api_version=1,
     implementation="balenas_core.distributions:GaussianDistribution",
     options=GaussianOptions,
-    provides=("gaussian",),
+    provides=("gaussian", "offset"),
 )
 point = Plugin(
     kind="distribution",
@@ -98,7 +98,7 @@ point = Plugin(
     api_version=1,
     implementation="balenas_core.distributions:PointDistribution",
     options=PointOptions,
-    provides=("logits", "categorical"),
+    provides=("logits", "categorical", "offset"),
 )
 gumbel_softmax = Plugin(
     kind="distribution",
@@ -106,7 +106,7 @@ gumbel_softmax = Plugin(
     api_version=1,
     implementation="balenas_core.distributions:GumbelSoftmaxDistribution",
     options=GumbelSoftmaxOptions,
-    provides=("logits", "categorical", "gumbel"),
+    provides=("logits", "categorical", "gumbel", "offset"),
 )
 dirichlet = Plugin(
     kind="distribution",
@@ -114,7 +114,7 @@ dirichlet = Plugin(
     api_version=1,
     implementation="balenas_core.distributions:DirichletDistribution",
     options=DirichletOptions,
-    provides=("dirichlet",),
+    provides=("dirichlet", "offset"),
 )
 argmax = Plugin(
     kind="selector",

@@ -6,6 +6,7 @@
                      once more, as JSON
 ``metrics.jsonl``    one line per epoch
 ``distribution.jsonl``  the weight of every choice, one line per epoch after one of names
+``prior.json``       what proxies said of every choice before the search, if it was asked for
 ``checkpoints/``     the last good states (tensors and plain data only)
 ``selection.jsonl``  one line per scored candidate
 ``result.json``      what was found
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 CONFIG, ENVIRONMENT, STATUS = "config.yaml", "environment.json", "status.json"
-SELECTION, RESULT = "selection.jsonl", "result.json"
+SELECTION, RESULT, PRIOR = "selection.jsonl", "result.json", "prior.json"
 SELECTIONS, CHECKPOINTS = "selections", "checkpoints"
 
 

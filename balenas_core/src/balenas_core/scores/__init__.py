@@ -19,6 +19,7 @@ from balenas_core.scores._agreement import (
     spearman as spearman,
     top_overlap as top_overlap,
 )
+from balenas_core.scores._effects import Effects as Effects, effects as effects, ridge as ridge
 from balenas_core.scores._file import (
     ARCHITECTURE as ARCHITECTURE,
     SCORED_AS as SCORED_AS,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from balenas_core.interfaces.events import (
     EpochEnded,
     Event,
+    PriorFormed,
     SearchStarted,
     SelectionProgress,
     StepEnded,
@@ -25,6 +26,10 @@ _STATISTICS = {
     "weights_entropy": "entropy of weights",
 }
 """Statistics of a distribution that are shown where it has them -> what they are called."""
+
+
+_UNITS = {"check": "epoch", "prior": "architecture"}
+"""What phases count, where it is not candidates."""
 
 
 class Progress(ABC):
@@ -62,9 +67,11 @@ class EpochLines(Progress):
         self._epochs = epochs
 
     def __call__(self, event: Event) -> None:
-        """Write a line when an epoch ends."""
+        """Write a line when the prior is formed and when an epoch ends."""
         if isinstance(event, SearchStarted):
             self.begin(event.epochs, event.steps_per_epoch)
+        elif isinstance(event, PriorFormed):
+            self._console.print(f"prior: {prior_text(event)}", soft_wrap=True)
         elif isinstance(event, EpochEnded):
             line = f"epoch {event.epoch + 1}/{self._epochs}  {epoch_text(event.metrics)}"
             self._console.print(line, soft_wrap=True)
@@ -94,7 +101,7 @@ class Live(Progress):
         self._search = self._bars.add_task(label, total=None, place="starting")
         self._phases: dict[str, Any] = {}
         self._epochs = self._steps = 0
-        self._step_losses = ""
+        self._step_losses = self._prior = ""
         self._metrics: Mapping[str, Any] = {}
 
     def begin(self, epochs: int, steps_per_epoch: int) -> None:
@@ -116,13 +123,15 @@ class Live(Progress):
             self._step_losses = f"train {event.train_loss:.4f}"
             if event.validation_loss is not None:
                 self._step_losses += f"  validation {event.validation_loss:.4f}"
+        elif isinstance(event, PriorFormed):
+            self._prior = prior_text(event)
         elif isinstance(event, EpochEnded):
             self._metrics = event.metrics
         elif isinstance(event, SelectionProgress):
             if event.phase not in self._phases:
                 task = self._bars.add_task(event.phase, total=event.total, place="")
                 self._phases[event.phase] = task
-            unit = "epoch" if event.phase == "check" else "candidate"
+            unit = _UNITS.get(event.phase, "candidate")
             place = f"{unit} {event.done}/{event.total}"
             self._bars.update(self._phases[event.phase], completed=event.done, place=place)
 
@@ -132,6 +141,8 @@ class Live(Progress):
         from rich.table import Table
 
         grid = Table.grid(padding=(0, 2))
+        if self._prior:
+            grid.add_row("prior", self._prior)
         if self._step_losses:
             grid.add_row("loss", self._step_losses)
         if self._metrics:
@@ -162,6 +173,15 @@ def shown(console: Console, *, quiet: bool, label: str = "search") -> Iterator[P
             get_renderable=live.render, console=console, refresh_per_second=4, transient=True
         ):
             yield live
+
+
+def prior_text(event: PriorFormed) -> str:
+    """Return what a line says of an informed prior."""
+    strongest = ", ".join(f"{choice} ({effect:+.2f})" for choice, effect in event.strongest[:3])
+    return (
+        f"{event.architectures} architectures scored in {event.seconds:.1f} s, choices explain "
+        f"{event.explained:.0%}; most for {strongest}"
+    )
 
 
 def epoch_text(metrics: Mapping[str, Any], *, with_architecture: bool = True) -> str:

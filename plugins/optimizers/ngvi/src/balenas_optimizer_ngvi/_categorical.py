@@ -37,6 +37,8 @@ def updated_logits(logits: Tensor, momentum: Tensor, *, lr: float, shrinkage: fl
     With ``shrinkage`` = temperature / ess the fixed point is the Boltzmann distribution
     logits = -(ess / temperature) * dL/dp, the minimiser of
     ess * E_q[L] + temperature * KL(q || uniform) where L is linear in the choices.
+    Where the distribution adds an offset, these are the deviations from it, and softmax(offset)
+    takes the place of the uniform distribution.
     """
     return logits - lr * (momentum + shrinkage * logits)
 
@@ -110,9 +112,10 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
         options = self._options
         radius = math.inf if options.clip_radius is None else options.clip_radius
         debias = 1 - options.beta1**self._steps
+        weights = self._distribution.mean_weights()
         for name, parameter in self._distribution.logits.items():
             assert parameter.grad is not None
-            probabilities = torch.softmax(parameter, dim=-1).clamp_min(_SMALLEST)
+            probabilities = weights[name].clamp_min(_SMALLEST)
             natural = natural_gradient(parameter.grad, probabilities).clamp(-radius, radius)
             momentum = self._momentum[name].to(parameter).lerp(natural, 1 - options.beta1)
             self._momentum[name] = momentum
@@ -136,13 +139,18 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
 
     @torch.no_grad()
     def statistics(self) -> dict[str, float]:
-        """Return KL(q || uniform) in nats and the effective sample size over the temperature."""
+        """Return KL(q || prior) in nats and the effective sample size over the temperature.
+
+        The prior is uniform, or softmax(offset) of a distribution with an offset.
+        """
         uniform = sum(
             logits.shape[0] * math.log(logits.shape[1])
             for logits in self._distribution.logits.values()
         )
         return {
-            "kl": uniform - self._distribution.entropy().item(),
+            "kl": uniform
+            - self._distribution.entropy().item()
+            - self._distribution.prior_log_ratio().item(),
             "effective_sample_size": 1 / self._shrinkage,
         }
 
