@@ -29,6 +29,12 @@ def distribution(name, **options):
     )
 
 
+def informed(name):
+    found = distribution(name, initial_scale=0.3)
+    found.set_offset({"cell": torch.tensor([[1.0, -1.0, 0.0], [-0.5, 0.0, 0.5]])})
+    return found
+
+
 def frequencies(found, draws=40_000):
     generator = torch.Generator().manual_seed(0)
     total = torch.zeros(2, 3)
@@ -45,6 +51,7 @@ def frequencies(found, draws=40_000):
         distribution("dirichlet", initial_scale=1.0),
         distribution("gumbel_softmax", initial_scale=1.0),
         distribution("point", initial_scale=1.0),
+        *(informed(name) for name in ("gaussian", "dirichlet", "gumbel_softmax", "point")),
     ],
     ids=lambda found: type(found).__name__,
 )

@@ -9,7 +9,13 @@ from hypothesis import given, strategies as st
 from rich.console import Console
 
 from balenas_cli.jobs.progress import EpochLines, Live, Silent, epoch_text, shorten, shown
-from balenas_core.interfaces.events import EpochEnded, SearchStarted, SelectionProgress, StepEnded
+from balenas_core.interfaces.events import (
+    EpochEnded,
+    PriorFormed,
+    SearchStarted,
+    SelectionProgress,
+    StepEnded,
+)
 
 METRICS = {
     "epoch": 0,
@@ -118,3 +124,27 @@ def test_a_training_shows_its_test_and_a_bar_of_its_name():
     assert "epoch 1/3 step 4/4" in text
     assert "test 0.5000 (80.0 %)" in text
     assert "now" not in text  # which is where a search shows its architecture
+
+
+PRIOR = PriorFormed(500, 7, 0.834, (("conv in cell 1", 0.912), ("skip in cell 0", 0.5)), 5.04)
+PRIOR_LINE = (
+    "500 architectures scored in 5.0 s, choices explain 83%; most for conv in cell 1 (+0.91), "
+    "skip in cell 0 (+0.50)"
+)
+
+
+def test_a_line_says_what_the_prior_was_formed_of():
+    screen = console(is_terminal=False)
+    EpochLines(screen)(PRIOR)
+    assert screen.file.getvalue() == f"prior: {PRIOR_LINE}\n"
+
+
+def test_the_live_display_counts_architectures_and_keeps_the_prior():
+    screen = console(is_terminal=True)
+    live = Live(screen)
+    live(SelectionProgress(3, 500, "prior"))
+    live(PRIOR)
+    screen.print(live.render())
+    text = " ".join(screen.file.getvalue().split())
+    assert "architecture 3/500" in text
+    assert "conv in cell 1 (+0.91)" in text

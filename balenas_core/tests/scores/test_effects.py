@@ -23,7 +23,7 @@ def test_effects_of_a_balanced_design_have_their_closed_form():
 def test_a_constant_added_to_the_target_or_to_a_feature_changes_nothing():
     rng = np.random.default_rng(0)
     features, target = rng.normal(size=(20, 4)), rng.normal(size=20)
-    shifted = ridge(features + [1.0, 0.0, -3.0, 0.0], target + 7, 2.0)
+    shifted = ridge(features + np.array([1.0, 0.0, -3.0, 0.0]), target + 7, 2.0)
     np.testing.assert_allclose(shifted, ridge(features, target, 2.0), atol=1e-12)
 
 

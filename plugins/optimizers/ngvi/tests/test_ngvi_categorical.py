@@ -112,3 +112,44 @@ def test_kl_is_zero_at_the_uniform_distribution_and_log_n_at_a_certain_one():
     with torch.no_grad():
         distribution.logits["cell"][:, 0] = 100.0
     assert optimizer.statistics()["kl"] == pytest.approx(2 * math.log(3))
+
+
+def test_without_a_loss_for_a_choice_the_fixed_point_is_the_informed_prior():
+    offset = torch.tensor([[1.0, 0.0, -1.0], [0.3, -0.3, 0.0]])
+    distribution = GumbelSoftmaxDistribution(
+        GumbelSoftmaxOptions(initial_scale=1.0), decisions=DECISIONS, generator=generator(0)
+    )
+    distribution.set_offset({"cell": offset})
+    optimizer = CategoricalNGVIOptimizer(
+        CategoricalOptions(lr=5.0, ess=10), distribution=distribution, dataset_size=1,
+        generator=generator(1),
+    )  # fmt: skip
+    assert optimizer.statistics()["kl"] > 0.1
+    for _ in range(60):
+        optimizer.step(lambda weights: (weights["cell"] * 0.0).sum())
+    found = distribution.mean_weights()["cell"].detach()
+    torch.testing.assert_close(found, offset.softmax(-1), atol=1e-5, rtol=0)
+    assert optimizer.statistics()["kl"] == pytest.approx(0, abs=1e-6)
+
+
+def test_the_natural_gradient_is_taken_at_the_whole_logits():
+    offset = torch.tensor([[1.0, 0.0, -1.0], [0.3, -0.3, 0.0]])
+
+    def first_step(initial, offset):
+        distribution = GumbelSoftmaxDistribution(
+            GumbelSoftmaxOptions(initial_scale=0.0), decisions=DECISIONS, generator=generator(0)
+        )
+        with torch.no_grad():
+            distribution.logits["cell"].copy_(initial)
+        if offset is not None:
+            distribution.set_offset({"cell": offset})
+        optimizer = CategoricalNGVIOptimizer(
+            CategoricalOptions(lr=0.1, ess=1e12, clip_radius=None), distribution=distribution,
+            dataset_size=1, generator=generator(1),
+        )  # fmt: skip
+        optimizer.step(lambda weights: (weights["cell"] * COSTS.float()).sum())
+        return distribution.logits["cell"].detach() - initial
+
+    torch.testing.assert_close(
+        first_step(torch.zeros(2, 3), offset), first_step(offset, None), atol=1e-6, rtol=1e-4
+    )
