@@ -92,8 +92,8 @@ class Supernet(nn.Module, ABC):
         Args:
             x: `batch x channels x height x width`-dim images.
             weights: One tensor per decision of the space. An exact zero means that the
-                operation need not be computed; a row of zeros, that the slot contributes
-                nothing, as where a selector takes it out.
+                operation need not be computed; where a whole row is zero, the slot adds nothing,
+                as when a selector measures what is lost without it.
 
         Returns:
             `batch x num_classes`-dim tensor.

@@ -6,6 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 
+import torch
 from torch import Tensor, nn
 
 from balenas_core.interfaces.space import Supernet, Weights
@@ -102,21 +103,14 @@ class MacroSupernet(Supernet):
 
         Args:
             x: `batch x channels x height x width`-dim images.
-            weights: One tensor for each decision.
-
-        Raises:
-            ValueError: All weights of a layer are zero.
+            weights: One tensor for each decision. A layer whose weights are all zero hands on
+                zeros.
         """
         rows = {name: edge_weights(weights[name]) for name in dict(self.slots)}
         x = self.stem(preferred_memory(x))
-        for (name, layer), (decision, row) in zip(self.layers.items(), self.slots, strict=True):
+        for layer, (decision, row) in zip(self.layers.values(), self.slots, strict=True):
             mixed = self.run_cell(layer, x, rows[decision][row])
-            if mixed is None:
-                raise ValueError(
-                    f"all weights of {decision!r} in row {row} (layer {name}) are zero; "
-                    "a layer needs at least one block."
-                )
-            x = mixed
+            x = _nothing_of(layer, x) if mixed is None else mixed
         logits: Tensor = self.head(x)
         return logits
 
@@ -130,3 +124,10 @@ class MacroSupernet(Supernet):
                 blocks[name] = block
         network = MacroNetwork(copy.deepcopy(self.stem), blocks, copy.deepcopy(self.head))
         return network.train(self.training)
+
+
+@torch.no_grad()
+def _nothing_of(layer: nn.Module, x: Tensor) -> Tensor:
+    """Return zeros of the shape that a layer's blocks return."""
+    assert isinstance(layer, MixedEdge)
+    return torch.zeros_like(next(iter(layer.operations.values()))(x))

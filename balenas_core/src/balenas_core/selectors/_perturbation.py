@@ -70,7 +70,7 @@ class PerturbationSelector(Selector):
                 f"selector 'perturbation' chose {architecture}, which modifiers.limits forbid; "
                 f"leave the limits out, or choose another selector."
             )
-        is_argmax = architecture == distribution.argmax(space)
+        is_argmax = space.canonical(architecture) == space.canonical(distribution.argmax(space))
         return Selection((Candidate(architecture, 1, {}, is_argmax, draws=0),))
 
 

@@ -11,19 +11,25 @@ Subclass one class per plugin in a test module and give its name; pytest does th
 ``options`` (a mapping, as in a configuration file) makes a plugin small enough for a test.
 """
 
-from balenas_core.testing._components import (
-    DatasetConformance as DatasetConformance,
-    DistributionConformance as DistributionConformance,
-    OptimizerConformance as OptimizerConformance,
-    ProxyConformance as ProxyConformance,
-    SelectorConformance as SelectorConformance,
-)
+# ruff: noqa: E402 (pytest is told before the modules with assertions are imported)
+from balenas_core.testing._rewriting import rewrite_assertions
+
+rewrite_assertions()
+
+from balenas_core.testing._dataset import DatasetConformance as DatasetConformance
+from balenas_core.testing._distribution import DistributionConformance as DistributionConformance
+from balenas_core.testing._executor import ExecutorConformance as ExecutorConformance
+from balenas_core.testing._hook import HookConformance as HookConformance
 from balenas_core.testing._kills import (
     CallCounter as CallCounter,
     killed_at_random as killed_at_random,
     run_forked as run_forked,
 )
+from balenas_core.testing._optimizer import OptimizerConformance as OptimizerConformance
 from balenas_core.testing._plugin import PluginConformance as PluginConformance
+from balenas_core.testing._preset import PresetConformance as PresetConformance
+from balenas_core.testing._proxy import ProxyConformance as ProxyConformance
+from balenas_core.testing._selector import SelectorConformance as SelectorConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
 from balenas_core.testing._textbook import (
     assert_compiled_cells as assert_compiled_cells,

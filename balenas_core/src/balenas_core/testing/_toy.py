@@ -208,11 +208,15 @@ class ToyObjective:
 
 
 def toy_context(
-    distribution: ArchitectureDistribution, *, space: ToySpace | None = None, seed: int = 0
+    distribution: ArchitectureDistribution,
+    *,
+    space: ToySpace | None = None,
+    seed: int = 0,
+    task: Task | None = None,
 ) -> SelectionContext:
     """Return a selection context on random images for a distribution over ``ToySpace``."""
     space = space or ToySpace()
-    task = Task((1, 4, 4), 3)
+    task = task or Task((1, 4, 4), 3)
     source = generator(seed, "images")
     images = torch.randn(8, *task.input_shape, generator=source)
     batch = Batch(images, torch.arange(8) % task.num_classes)

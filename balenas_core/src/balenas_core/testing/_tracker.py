@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
-import random
+import copy
+import gc
+import tempfile
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-import numpy as np
-import torch
-
 from balenas_core.engine.search import Search
 from balenas_core.errors import SearchInterrupted
-from balenas_core.interfaces.events import EpochEnded, Event, SearchFailed
+from balenas_core.interfaces.events import EpochEnded, Event, SearchFailed, SearchStarted, StepEnded
 from balenas_core.interfaces.tracker import Tracker
+from balenas_core.runs.directory import CHECKPOINTS
 from balenas_core.testing._plugin import PluginConformance
 from balenas_core.testing._toy_search import toy_config, toy_registry
 
 if TYPE_CHECKING:
     import pytest  # the kit needs its fixtures, not the package
+
+_EPOCHS = 4
+_STOPPED_AFTER = 3
+_LEAST_KEPT = 0.6
 
 
 class TrackerConformance(PluginConformance):
@@ -28,16 +32,29 @@ class TrackerConformance(PluginConformance):
     """
 
     kind = "tracker"
+    base = Tracker
 
     def search(
-        self, *, output: str | None = None, is_tracked: bool = True, listeners: Any = ()
+        self,
+        *,
+        output: str | None = None,
+        is_tracked: bool = True,
+        listeners: Any = (),
+        epochs: int = 2,
     ) -> Search:
         """Return a small search, with or without the tracker."""
         registry = toy_registry()
         registry.add(self.plugin_name, self.ref().load())
         trackers = [{"name": self.plugin_name, **self.options}] if is_tracked else []
-        config = toy_config(registry, trackers=trackers, output=output)
+        config = toy_config(registry, trackers=trackers, output=output, training={"epochs": epochs})
         return Search(config, registry=registry, listeners=listeners)
+
+    def use(self) -> None:
+        """Record a search."""
+        events: list[Event] = []
+        with tempfile.TemporaryDirectory() as folder, chdir(folder):
+            self.search(output="run", is_tracked=False, listeners=[events.append]).run()
+            _handle_all(cast(Tracker, self.build()), events)
 
     def test_a_search_that_is_tracked_ends_like_one_that_is_not(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -45,20 +62,30 @@ class TrackerConformance(PluginConformance):
         with chdir(tmp_path):
             tracked = self.search(output="tracked").run().to_dict()
             alone = self.search(output="alone", is_tracked=False).run().to_dict()
-        assert not _switched_off(caplog)
+        _assert_not_switched_off(caplog)
         for found in (tracked, alone):
             del found["seconds"], found["final_metrics"]["seconds"]
-        assert tracked == alone
+        assert tracked == alone, "the tracker changes what the search finds"
 
-    def test_it_draws_from_no_global_generator(self, tmp_path: Path) -> None:
+    def test_it_leaves_events_alone(self, tmp_path: Path) -> None:
         events: list[Event] = []
         with chdir(tmp_path):
             self.search(output="run", is_tracked=False, listeners=[events.append]).run()
-            before = _global_states()
             tracker = cast(Tracker, self.build())
             for event in events:
+                before = _plain(event)
                 tracker.handle(event)
-        assert _global_states() == before
+                assert _plain(event) == before, (
+                    f"handle() changes {type(event).__name__}, which others get after it; work on "
+                    f"copies"
+                )
+
+    def test_a_search_without_a_directory_is_tracked(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        with chdir(tmp_path):
+            self.search().run()
+        _assert_not_switched_off(caplog, " where SearchStarted.run is None")
 
     def test_a_search_that_was_interrupted_goes_on(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -67,20 +94,89 @@ class TrackerConformance(PluginConformance):
             self._interrupt("run")
             result = self.search(output="run").run(resume="must")
         assert len(result.metrics) == 2
-        assert not _switched_off(caplog)
+        _assert_not_switched_off(caplog, " when the search goes on")
+
+    def test_what_was_recorded_before_an_interruption_is_kept(self, tmp_path: Path) -> None:
+        sizes = {}
+        for name, is_stopped in (("whole", False), ("resumed", True)):
+            (tmp_path / name).mkdir()
+            with chdir(tmp_path / name):
+                if is_stopped:
+                    self._interrupt("run", epochs=_EPOCHS, after=_STOPPED_AFTER)
+                self.search(output="run", epochs=_EPOCHS).run(
+                    resume="must" if is_stopped else "never"
+                )
+            sizes[name] = sum(self._recorded(tmp_path / name).values())
+        assert sizes["resumed"] >= _LEAST_KEPT * sizes["whole"], (
+            f"a search of {_EPOCHS} epochs leaves {sizes['whole']} bytes of records; one that was "
+            f"interrupted after {_STOPPED_AFTER} and went on, {sizes['resumed']}: what stood there "
+            f"was overwritten. Open files to append where SearchStarted.first_step is above zero"
+        )
+
+    def test_everything_is_written_when_the_search_ends(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with chdir(tmp_path):
+            self.search(is_tracked=False, listeners=[events.append]).run()
+            tracker = cast(Tracker, self.build())
+            _handle_all(tracker, events)
+            gc.collect()
+            before = self._recorded(tmp_path)
+            del tracker
+            gc.collect()
+            after = self._recorded(tmp_path)
+        late = sorted(name for name, size in after.items() if size > before.get(name, 0))
+        assert not late, (
+            f"{late} grew after RunFinished: flush or close files there, and at SearchFailed; a "
+            f"process can be killed"
+        )
 
     def test_a_failure_before_the_start_is_no_error(self, tmp_path: Path) -> None:
         with chdir(tmp_path):
             cast(Tracker, self.build()).handle(SearchFailed(ValueError("too early")))
 
-    def _interrupt(self, output: str) -> None:
-        """Stop a search after its first epoch."""
+    def test_a_search_that_fails_or_is_stopped_is_no_error(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with chdir(tmp_path):
+            self.search(is_tracked=False, listeners=[events.append]).run()
+            begun = [e for e in events if isinstance(e, SearchStarted | StepEnded | EpochEnded)]
+            for error in (ValueError("it broke"), KeyboardInterrupt(), SystemExit(0)):
+                tracker = cast(Tracker, self.build())
+                _handle_all(tracker, [*begun[:3], SearchFailed(error)])
+
+    def test_unknown_losses_and_numbers_are_no_error(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with chdir(tmp_path):
+            self.search(is_tracked=False, listeners=[events.append]).run()
+            tracker = cast(Tracker, self.build())
+            for event in events:
+                tracker.handle(event)
+                if isinstance(event, StepEnded):
+                    tracker.handle(StepEnded(event.epoch, event.step, event.train_loss, None))
+                if isinstance(event, EpochEnded):
+                    metrics = {**event.metrics, "unknown": None, "text": "here"}
+                    tracker.handle(EpochEnded(event.epoch, metrics))
+
+    def _recorded(self, folder: Path) -> dict[str, int]:
+        """Return file -> size of what the tracker has written below a folder."""
+        with tempfile.TemporaryDirectory() as other, chdir(other):
+            self.search(output="run", is_tracked=False).run()
+            own = {str(path) for path in Path().rglob("*")}
+        return {
+            name: path.stat().st_size
+            for path in folder.rglob("*")
+            if path.is_file()
+            and (name := str(path.relative_to(folder))) not in own
+            and CHECKPOINTS not in path.parts
+        }
+
+    def _interrupt(self, output: str, *, epochs: int = 2, after: int = 1) -> None:
+        """Stop a search after some epochs."""
 
         def stop(event: Event) -> None:
-            if isinstance(event, EpochEnded):
+            if isinstance(event, EpochEnded) and event.epoch + 1 == after:
                 search.request_stop()
 
-        search = self.search(output=output, listeners=[stop])
+        search = self.search(output=output, listeners=[stop], epochs=epochs)
         try:
             search.run()
         except SearchInterrupted:
@@ -88,10 +184,20 @@ class TrackerConformance(PluginConformance):
         raise AssertionError("a search that is asked to stop must stop")
 
 
-def _global_states() -> tuple[Any, ...]:
-    numpy_state = np.random.get_state(legacy=True)  # noqa: NPY002 (it is the one to look at)
-    return torch.get_rng_state().tolist(), random.getstate(), str(numpy_state)
+def _handle_all(tracker: Tracker, events: list[Event]) -> None:
+    for event in events:
+        tracker.handle(event)
 
 
-def _switched_off(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [text for text in caplog.messages if "is switched off" in text]
+def _plain(event: Event) -> Any:
+    """Return what can be changed in an event."""
+    if isinstance(event, EpochEnded):
+        return copy.deepcopy(dict(event.metrics))
+    if isinstance(event, SearchStarted):
+        return event.config.model_dump(mode="json")
+    return repr(event)
+
+
+def _assert_not_switched_off(caplog: pytest.LogCaptureFixture, where: str = "") -> None:
+    said = [text for text in caplog.messages if "is switched off" in text]
+    assert not said, f"the tracker raises{where}: {said[0]}"

@@ -8,9 +8,9 @@ class TestS1(SearchSpaceConformance):
 
 class TestS2(SearchSpaceConformance):
     plugin_name = "nb1shot1"
-    options = {"channels": 2, "space": "s2"}  # noqa: RUF012
+    options = {"channels": 4, "space": "s2"}  # noqa: RUF012
 
 
 class TestS3(SearchSpaceConformance):
     plugin_name = "nb1shot1"
-    options = {"channels": 2, "space": "s3"}  # noqa: RUF012
+    options = {"channels": 5, "space": "s3"}  # noqa: RUF012
