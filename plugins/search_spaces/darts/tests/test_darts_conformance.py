@@ -1,3 +1,5 @@
+import pytest
+
 from balenas_core.testing import SearchSpaceConformance
 
 
@@ -6,11 +8,13 @@ class TestDarts(SearchSpaceConformance):
     options = {"channels": 2, "cells": 3}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestDartsWithTwoOperationsAnEdge(SearchSpaceConformance):
     plugin_name = "darts"
     options = {"channels": 2, "cells": 3, "operations": "s1"}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestDartsWithOperationsByName(SearchSpaceConformance):
     plugin_name = "darts"
     options = {"channels": 2, "cells": 3, "operations": ["skip_connect", "sep_conv_3x3"]}  # noqa: RUF012

@@ -1,3 +1,5 @@
+import pytest
+
 from balenas_core.testing import SearchSpaceConformance
 
 
@@ -6,11 +8,13 @@ class TestS1(SearchSpaceConformance):
     options = {"channels": 2}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestS2(SearchSpaceConformance):
     plugin_name = "nb1shot1"
     options = {"channels": 4, "space": "s2"}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestS3(SearchSpaceConformance):
     plugin_name = "nb1shot1"
     options = {"channels": 5, "space": "s3"}  # noqa: RUF012

@@ -1,3 +1,5 @@
+import pytest
+
 from balenas_core.testing import SearchSpaceConformance
 
 
@@ -6,6 +8,7 @@ class TestNB201(SearchSpaceConformance):
     options = {"channels": 2}  # noqa: RUF012
 
 
+@pytest.mark.slow
 class TestNB201WithRunningStatistics(SearchSpaceConformance):
     plugin_name = "nb201"
     options = {"channels": 2, "batch_norm": "running", "affine": True}  # noqa: RUF012
