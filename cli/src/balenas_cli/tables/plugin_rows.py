@@ -102,6 +102,7 @@ def _refs(registry: Registry, kind: str | None) -> list[PluginRef | HookRef]:
 def _listed(registry: Registry, ref: PluginRef | HookRef) -> PluginRow:
     kind = HOOK if isinstance(ref, HookRef) else ref.kind
     row = PluginRow(kind, ref.name, ref.distribution, ref.version, ref.target, "installed")
+    row = replace(row, notes=_gaps(ref))
     if ref.barred is not None:
         return replace(row, status="disabled", reason=ref.barred.rstrip("."))
     if ref.fault is not None:
@@ -119,8 +120,17 @@ def _listed(registry: Registry, ref: PluginRef | HookRef) -> PluginRow:
     )
 
 
+def _gaps(ref: PluginRef | HookRef) -> tuple[str, ...]:
+    """Return what the metadata of a distribution lacks, by which runs know it."""
+    if ref.place:
+        return (f"runs cannot record where it is from. {ref.remedy}",)
+    return () if ref.version else ("the metadata of its distribution has no version",)
+
+
 def _checked(row: PluginRow, ref: PluginRef | HookRef, verdict: Verdict) -> PluginRow:
-    row = replace(row, notes=verdict.notes, code=code_of(ref, verdict.implementation))
+    row = replace(
+        row, notes=(*row.notes, *verdict.notes), code=code_of(ref, verdict.implementation)
+    )
     problem = verdict.problem
     if problem is None and verdict.settings is not None:
         problem = _preset_problem(ref.name, verdict.settings)
