@@ -47,7 +47,8 @@ METHODS: Mapping[str, Method] = {
     "pc-darts": Method("pc-darts"),
     "random": Method("random", selections=_INHERITED, is_control=True),
     "balenas": Method("balenas", selections=_AUTO, is_scaled=False),
-    "balenas-gaussian": Method("balenas-gaussian", selections=_AUTO, is_scaled=False),
+    "balenas-informed": Method("balenas-informed", selections=_AUTO, is_scaled=False),
+    "balenas-categorical": Method("balenas-categorical", selections=_AUTO, is_scaled=False),
     "balenas-authors": Method("balenas-authors"),
     # Nothing is trained: what the selector alone finds among uniform draws.
     "uniform": Method(

@@ -58,8 +58,8 @@ def _described(setting: Setting) -> str:
         f"half of them for the weights and half for the architecture. Space "
         f"`{setting.space['name']}`, {options}. {setting.epochs} epochs of batch "
         f"{setting.batch_size}, one thread; step sizes of architectures are "
-        f"{setting.step_factor:g} times the presets' own, but for `balenas` and "
-        f"`balenas-gaussian`, which state steps for any length. Means over seeds with 95 % "
+        f"{setting.step_factor:g} times the presets' own, but for `balenas` and its "
+        f"variants, which state steps for any length. Means over seeds with 95 % "
         f"bootstrap intervals; regrets and accuracies in points of the benchmark's accuracy, CPU "
         f"seconds of a shared machine."
     )

@@ -26,7 +26,8 @@ def test_every_promised_preset_is_there():
     promised = {
         "balenas",
         "balenas-authors",
-        "balenas-gaussian",
+        "balenas-categorical",
+        "balenas-informed",
         "balenas-tf",
         "darts",
         "darts-2nd",
@@ -66,13 +67,13 @@ def test_flags_go_over_a_preset():
 
 
 def test_another_variant_brings_its_own_prior():
-    config = _config("balenas-gaussian", space="nb201", **{"optimizer.variant": "ivon"})
+    config = _config("balenas", space="nb201", **{"optimizer.variant": "ivon"})
     assert config.optimizer.options.prior_precision is None
     with pytest.raises(
         ConfigError, match=r"distribution\.initial_sigma: must be below 1, the width"
     ):
         _config(
-            "balenas-gaussian",
+            "balenas",
             space="nb201",
             **{"optimizer.variant": "ivon", "optimizer.prior_precision": 1.0},
         )
@@ -91,13 +92,14 @@ def test_the_settings_are_those_of_the_papers():
     ngvi = authors.optimizer.options
     assert (ngvi.lr, ngvi.beta1, ngvi.beta2, ngvi.prior_precision) == (3e-4, 0.5, 0.999, 1)
     assert authors.training.weights_at == "mean"
-    gaussian = _config("balenas-gaussian", space="darts").optimizer.options
+    gaussian = _config("balenas", space="darts").optimizer.options
     assert (gaussian.variant, gaussian.mc_samples) == ("vadam", 1)
+    assert _config("balenas", space="darts").training.weights_only_epochs == 19
     # Another variant brings its own: nothing of this one is given.
     assert (gaussian.lr, gaussian.beta1, gaussian.beta2, gaussian.prior_precision) == (None,) * 4
     pc_darts = _config("pc-darts", space="nb201")
     assert pc_darts.space.options.partial_channels == 4
-    assert pc_darts.training.warmup_epochs == 15
+    assert pc_darts.training.weights_only_epochs == 15
     assert _config("sdarts-rs", space="darts").modifiers.perturbation.end == 0.3
 
 

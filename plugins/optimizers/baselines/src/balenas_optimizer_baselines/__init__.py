@@ -79,12 +79,17 @@ snas = _preset("SNAS: Gumbel-softmax + adam", "SNAS")
 drnas = _preset("DrNAS: Dirichlet with an anchor + adam", "DRNAS")
 pc_darts = _preset("PC-DARTS: DARTS on a quarter of the channels, with edge weights", "PC_DARTS")
 sdarts_rs = _preset("SmoothDARTS: DARTS with random perturbation", "SDARTS_RS")
-balenas = _preset("BaLeNAS on the choices: categorical + ngvi_categorical, argmax", "BALENAS")
+balenas = _preset(
+    "BaLeNAS: Gaussian + ngvi, weights at samples and first alone, argmax", "BALENAS"
+)
 balenas_authors = _preset(
     "BaLeNAS as released: Gaussian + ngvi, short steps, weights at the mean", "BALENAS_AUTHORS"
 )
-balenas_gaussian = _preset(
-    "BaLeNAS on Gaussian logits, weights at samples: gaussian + ngvi, argmax", "BALENAS_GAUSSIAN"
+balenas_categorical = _preset(
+    "BaLeNAS on the choices: categorical + ngvi_categorical, argmax", "BALENAS_CATEGORICAL"
+)
+balenas_informed = _preset(
+    "BaLeNAS that begins with what cheap proxies say of every choice", "BALENAS_INFORMED"
 )
 balenas_tf = _preset("BaLeNAS-TF: as balenas, then the space's own stages", "BALENAS_TF")
 random_preset = _preset("random search with weight sharing", "RANDOM")

@@ -114,19 +114,27 @@ BALENAS_AUTHORS: Preset = {
     "training": _TRAINING,
 }
 
-BALENAS_GAUSSIAN: Preset = {
-    # The same Gaussian, with weights trained at its draws, and a step and a memory of the
-    # curvature that follow the length of the search. Decays and prior are the variant's own, so
-    # that another one brings its own.
+BALENAS: Preset = {
+    # The same Gaussian, with weights trained at its draws, and for the first three eighths of the
+    # search alone: while they are young, what has no weights looks best. Step and memory of the
+    # curvature follow the length of the search. Decays and prior are the variant's own, so that
+    # another one brings its own. docs/arena.md has the measurements.
     "distribution": {"name": "gaussian", "initial_scale": 1e-3, "initial_sigma": 1.0},
     "optimizer": {"name": "ngvi", "variant": "vadam", "mc_samples": 1},
     "selector": {"name": "argmax"},
-    "training": _SAMPLED,
+    "training": {**_SAMPLED, "warmup_share": 0.375},
 }
 
-BALENAS: Preset = {
-    # The Bayesian learning rule on the choices themselves instead of on Gaussian logits: of what
-    # was tried, its draws are the best. docs/methods.md has the measurements.
+BALENAS_INFORMED: Preset = {
+    # What cheap proxies say of every choice is the mean of the prior; weights that are trained at
+    # draws of it need less of a start.
+    **BALENAS,
+    "training": {**_SAMPLED, "warmup_share": 0.25},
+    "modifiers": {"informed_prior": {}},
+}
+
+BALENAS_CATEGORICAL: Preset = {
+    # The Bayesian learning rule on the choices themselves instead of on Gaussian logits.
     "distribution": {
         "name": "gumbel_softmax",
         "initial_scale": 1e-3,

@@ -33,7 +33,7 @@ For vadam in a search, lr and beta2 hold only until ``length_dependent`` replace
 
 
 _DISTANCE = 6.0
-_LONG = 3000
+_LONG = 2000
 
 
 def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
@@ -41,7 +41,7 @@ def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
 
     A step is at most about lr long, whatever the scale of the loss, so that lr = distance / steps
     moves a logit whose gradient never changes by ``distance``. By default that is 6 in searches
-    of 3,000 steps or more, and in proportion less in shorter ones: while the supernet's weights
+    of 2,000 steps or more, and in proportion less in shorter ones: while the supernet's weights
     are young, what has no weights looks best, and going far by that is worse than staying. The
     curvature is averaged over a third of the search: beta2 = 1 - 3 / steps, so that all but
     exp(-3) of its start is forgotten at the end, and sigma can follow.
@@ -50,7 +50,7 @@ def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
         >>> length_dependent(6000, None)
         (0.001, 0.9995)
         >>> length_dependent(300, None)
-        (0.002, 0.99)
+        (0.003, 0.99)
     """
     lr = _DISTANCE / max(steps, _LONG) if distance is None else distance / steps
     return lr, max(0.0, 1.0 - 3.0 / steps)
@@ -72,7 +72,7 @@ class NGVIOptions(PluginOptions):
         default=None,
         gt=0,
         description="Where lr is null: how far the search would move a logit whose gradient never "
-        "changed (vadam). Null for 6, and in proportion less in searches of under 3,000 steps, "
+        "changed (vadam). Null for 6, and in proportion less in searches of under 2,000 steps, "
         "whose weights are too young to be believed.",
     )
     beta1: float | None = Field(
