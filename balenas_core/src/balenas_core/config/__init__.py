@@ -29,6 +29,7 @@ from balenas_core.config._modifiers import (
     PerturbationConfig as PerturbationConfig,
 )
 from balenas_core.config._plugins import PluginsConfig as PluginsConfig
+from balenas_core.config._processes import ProcessesConfig as ProcessesConfig
 from balenas_core.config._proxies import resolve_proxies as resolve_proxies
 from balenas_core.config._ranking import RankingOptions as RankingOptions
 from balenas_core.config._read import read_document as read_document

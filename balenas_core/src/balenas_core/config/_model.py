@@ -24,6 +24,7 @@ from balenas_core.config._compatibility import incompatibilities, lacking
 from balenas_core.config._modifiers import ModifiersConfig
 from balenas_core.config._plugins import PluginsConfig
 from balenas_core.config._problems import Problem, fail, problems_of, shown
+from balenas_core.config._processes import ProcessesConfig
 from balenas_core.config._proxies import AUTO_PROXIES, recommended_proxies
 from balenas_core.config._sections import (
     PluginSection,
@@ -163,6 +164,12 @@ class TrainingConfig(BaseModel):
         description="What torch.compile compiles: the cells, in their first steps, which takes "
         "minutes and needs a C++ compiler; results change by round-off.",
     )
+    augment_on_device: bool = Field(
+        default=False,
+        strict=True,
+        description="Transform images where the supernet is, for a GPU that waits for them: they "
+        "travel there as bytes, and workers only read and decode.",
+    )
     workers: int = Field(
         default=0, ge=0, le=256, strict=True, description="Processes that load images; 0 for none."
     )
@@ -281,6 +288,11 @@ class SearchConfig(BaseModel):
     checkpoint: CheckpointConfig = Field(
         default_factory=CheckpointConfig, description="How often the state of a run is saved."
     )
+    processes: ProcessesConfig = Field(
+        default_factory=ProcessesConfig,
+        description="Searches that several processes share, under torchrun; changes nothing in "
+        "one.",
+    )
     trackers: tuple[Annotated[PluginSection, section_validator("tracker")], ...] = Field(
         default=(), description="Experiment trackers that receive the search's events."
     )
@@ -313,7 +325,7 @@ class SearchConfig(BaseModel):
         default=None, description="Directory of the run; null to write nothing."
     )
 
-    @field_validator("plugins", "training", "modifiers", "checkpoint", mode="before")
+    @field_validator("plugins", "training", "modifiers", "checkpoint", "processes", mode="before")
     @classmethod
     def _empty_section(cls, value: Any) -> Any:
         return {} if value is None else value  # `training:` with every key commented out

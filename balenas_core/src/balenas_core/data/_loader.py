@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Literal, Self, Union
 
 import torch
 from torch import Tensor
@@ -21,7 +22,7 @@ from balenas_core.random import derive_seed, generator
 _Key = tuple[int, int]
 """(epoch, position in the part)."""
 
-_Read = tuple[Tensor, Tensor] | DataError
+_Read = Union[tuple[Tensor, Tensor], "_Raw", DataError]
 
 _NO_MORE_PROCESSES = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE})
 
@@ -50,6 +51,12 @@ class BatchLoader:
         shard: (number of this process, number of processes) that share every batch; each
             process has its own images of it, and the union is the batch of one process. A
             process that has none of a last, small batch has one batch less.
+        shards: What is shared out: the ``images`` of every batch, or whole ``batches``, of which
+            each process then has some; ``steps_per_epoch`` counts those of all processes.
+        transform_on: Device on which this process transforms the images, which then travel
+            there as bytes; None to transform them where they are loaded. Transforms draw from
+            the CPU's generator all the same, so that they do the same to an image.
+        pin: Whether batches lie in memory from which a GPU can fetch them by itself.
 
     Raises:
         DataError: The part has no images, or fewer than a batch with ``drop_last``.
@@ -73,6 +80,9 @@ class BatchLoader:
         shuffle: bool = True,
         drop_last: bool = True,
         shard: tuple[int, int] = (0, 1),
+        shards: Literal["images", "batches"] = "images",
+        transform_on: torch.device | None = None,
+        pin: bool = False,
     ) -> None:
         if batch_size < 1:
             raise ValueError(f"batch size must be at least 1; got {batch_size}")
@@ -89,6 +99,9 @@ class BatchLoader:
         self._workers = workers
         self._shuffle = shuffle
         self._shard = shard
+        self._shards = shards
+        self._transform_on = transform_on
+        self._pin = pin
         full, rest = divmod(len(part), batch_size)
         self.steps_per_epoch = full + (rest > 0 and not drop_last)
         self._keys = _Keys()
@@ -156,7 +169,10 @@ class BatchLoader:
         for step in range(start_step, self.steps_per_epoch):
             first = step * self.batch_size
             batch = order[first : first + self.batch_size]
-            own = batch[self._shard[0] :: self._shard[1]]
+            if self._shards == "batches":
+                own = batch if step % self._shard[1] == self._shard[0] else []
+            else:
+                own = batch[self._shard[0] :: self._shard[1]]
             if own:
                 yield [(epoch, position) for position in own]
 
@@ -169,10 +185,11 @@ class BatchLoader:
     def _open(self, keys: Iterator[list[_Key]]) -> Iterator[Batch]:
         if self._loader is None:
             self._loader = DataLoader(
-                _Reader(self.part, self._seed),
+                _Reader(self.part, self._seed, is_raw=self._transform_on is not None),
                 batch_sampler=self._keys,
                 num_workers=self._workers,
                 collate_fn=_as_is,
+                pin_memory=self._pin,
                 persistent_workers=self._workers > 0,
                 worker_init_fn=end_with_parent_alone,
                 # Without one, opening an iterator draws from the global generator.
@@ -195,6 +212,9 @@ class BatchLoader:
         if isinstance(read, DataError):
             self.close()
             raise read
+        if isinstance(read, _Raw):
+            assert self._transform_on is not None, "nothing else asks for raw images"
+            return read.transformed(self.part, self._seed, self._transform_on)
         return Batch(*read)
 
     @contextmanager
@@ -252,38 +272,81 @@ class _Keys:
         return self.next
 
 
+@dataclass(frozen=True, slots=True)
+class _Raw:
+    """Images of a batch before their transforms, which may have different sizes.
+
+    They travel as one tensor: from a worker every tensor takes a file descriptor.
+
+    Args:
+        pixels: uint8 tensor of all pixels.
+        shapes: Shape of each image.
+        labels: Class numbers.
+        keys: Which images they are.
+    """
+
+    pixels: Tensor
+    shapes: list[torch.Size]
+    labels: Tensor
+    keys: list[_Key]
+
+    @classmethod
+    def of(cls, images: list[Tensor], labels: Tensor, keys: list[_Key]) -> Self:
+        """Put images together."""
+        pixels = torch.cat([image.reshape(-1) for image in images])
+        return cls(pixels, [image.shape for image in images], labels, keys)
+
+    def pin_memory(self) -> Self:
+        """Return the same in pinned memory: torch's loader calls it."""
+        return replace(self, pixels=self.pixels.pin_memory(), labels=self.labels.pin_memory())
+
+    def transformed(self, part: ImagePart, seed: int, device: torch.device) -> Batch:
+        """Return the batch on a device, transformed there."""
+        moved = self.pixels.to(device, non_blocking=True)
+        pieces = moved.split([shape.numel() for shape in self.shapes])
+        images = [piece.view(shape) for piece, shape in zip(pieces, self.shapes, strict=True)]
+        views = _transformed(part, seed, self.keys, images)
+        return Batch(views, self.labels.to(device, non_blocking=True))
+
+
 class _Reader(Dataset[_Read]):
     """Reads whole batches, in a worker or in the main process."""
 
-    def __init__(self, part: ImagePart, seed: int) -> None:
+    def __init__(self, part: ImagePart, seed: int, *, is_raw: bool = False) -> None:
         self._part = part
         self._seed = seed
+        self._is_raw = is_raw
         self._labels = torch.from_numpy(part.labels)
 
     def __getitems__(self, keys: list[_Key]) -> _Read:
         # An error travels as a value: torch would wrap the worker's traceback into its message.
+        part = self._part
+        labels = self._labels[[position for _, position in keys]]
+        images = (part.images[int(part.indices[position])] for _, position in keys)
         try:
-            images = self._images(keys)
+            if self._is_raw:
+                return _Raw.of(list(images), labels, keys)
+            return _transformed(part, self._seed, keys, images), labels
         except DataError as error:
             return error
-        return images, self._labels[[position for _, position in keys]]
 
-    def _images(self, keys: list[_Key]) -> Tensor:
-        part = self._part
-        images = []
-        # Transforms work on the CPU, so its generator is the only one to set and to restore.
-        with torch.random.fork_rng(devices=()):
-            for epoch, position in keys:
-                index = int(part.indices[position])
-                torch.default_generator.manual_seed(derive_seed(self._seed, epoch, index))
-                images.append(part.transform(part.images[index]))
-        shapes = {tuple(image.shape) for image in images}
-        if len(shapes) > 1:
-            raise DataError(
-                f"images of {part.name} differ in shape after the transform: "
-                f"{', '.join(map(str, sorted(shapes)))}. Resize them to one shape."
-            )
-        return torch.stack(images)
+
+def _transformed(part: ImagePart, seed: int, keys: list[_Key], images: Iterable[Tensor]) -> Tensor:
+    """Return the views of images as one tensor."""
+    views = []
+    # Transforms draw on the CPU, so its generator is the only one to set and to restore.
+    with torch.random.fork_rng(devices=()):
+        for (epoch, position), image in zip(keys, images, strict=True):
+            index = int(part.indices[position])
+            torch.default_generator.manual_seed(derive_seed(seed, epoch, index))
+            views.append(part.transform(image))
+    shapes = {tuple(view.shape) for view in views}
+    if len(shapes) > 1:
+        raise DataError(
+            f"images of {part.name} differ in shape after the transform: "
+            f"{', '.join(map(str, sorted(shapes)))}. Resize them to one shape."
+        )
+    return torch.stack(views)
 
 
 def _as_is(read: Any) -> Any:

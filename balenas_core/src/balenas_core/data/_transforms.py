@@ -34,7 +34,8 @@ class Normalization:
 
     def __call__(self, image: Tensor) -> Tensor:
         """Return the float32 image of a uint8 `channels x height x width`-dim image."""
-        return image.float().sub_(self._shift).mul_(self._scale)
+        shift, scale = self._shift.to(image.device), self._scale.to(image.device)
+        return image.float().sub_(shift).mul_(scale)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,9 @@ from functools import partial
 from balenas_core.engine._checking import check
 from balenas_core.engine._fitness import check_selection
 from balenas_core.engine._learned import Learned
+from balenas_core.engine._together import by_the_first
 from balenas_core.engine.clock import Clock
+from balenas_core.engine.processes import Processes
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.events import ArchitectureSelected, Event, SelectionProgress
@@ -31,6 +33,8 @@ class Choosing:
         who: What messages call the selector.
         check_epochs: Epochs for which the choice and a uniform draw are trained; 0 for none.
         emit: Called with every event.
+        processes: Those that choose together: all of them take the same way, by the numbers of
+            the first.
     """
 
     def __init__(
@@ -42,7 +46,9 @@ class Choosing:
         who: str,
         check_epochs: int,
         emit: Callable[[Event], None],
+        processes: Processes,
     ) -> None:
+        self._processes = processes
         self._learned = learned
         self._selector = selector
         self._run = run
@@ -58,7 +64,7 @@ class Choosing:
         Raises:
             SearchInterrupted: A stop was requested.
         """
-        learned, context = self._learned, self._context()
+        learned, context = self._learned, self.context()
         self._note("selection", 0, 0)
         with self._clock.phase("selection"):
             with foreign_code(self._who, "while it selected", draws=True):
@@ -86,7 +92,8 @@ class Choosing:
         self._count_remembered("check")
         return checked
 
-    def _context(self) -> SelectionContext:
+    def context(self) -> SelectionContext:
+        """Return what the selector may look at."""
         learned, measuring = self._learned, self._learned.measuring
         context = SelectionContext(
             space=learned.space,
@@ -105,9 +112,9 @@ class Choosing:
             evaluate_loss=measuring.recalibrated_loss,
             divide=measuring.divided,
         )
-        if self._scores is None:
-            return context
-        return replace(context, remember=self._scores.remember, seconds=self._seconds)
+        if self._scores is not None:
+            context = replace(context, remember=self._scores.remember, seconds=self._seconds)
+        return context if self._processes.count == 1 else by_the_first(context, self._processes)
 
     def _seconds(self) -> float:
         spent = 0.0 if self._scores is None else self._scores.reused_seconds
@@ -123,7 +130,8 @@ class Choosing:
         if not self._learned.is_supernet_trained:
             return None
         network = self._learned.space.inherit(self._learned.supernet, architecture)
-        return self._learned.measuring.recalibrated_accuracy(network)
+        measuring = self._learned.measuring
+        return self._processes.of_first(lambda: measuring.recalibrated_accuracy(network))
 
     def _report(self, done: int, total: int, phase: str = "selection") -> None:
         self._note(phase, done, total)

@@ -13,6 +13,8 @@ from balenas_core.config import CurvatureConfig, SearchConfig
 from balenas_core.engine._batches import SearchBatches
 from balenas_core.engine._learned import Learned
 from balenas_core.engine._measuring import Measuring
+from balenas_core.engine._shared_step import SharedStep
+from balenas_core.engine._trial import Trial
 from balenas_core.engine.bilevel import BilevelLoop, Precision
 from balenas_core.engine.cells import compile_cells
 from balenas_core.engine.clock import Clock
@@ -21,6 +23,7 @@ from balenas_core.engine.informed_prior import form_prior
 from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
 from balenas_core.engine.one_image import check_one_image
 from balenas_core.engine.place import Place, global_generators, restore_global_generators
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import DivergenceError, UsageError
 from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.events import (
@@ -48,6 +51,7 @@ class Learning:
         config: What to search.
         components: The plugins.
         precision: Device and type.
+        processes: This process among those that share the learning.
         emit: Called with every event.
         is_stop_requested: Whether to stop at the next point from which one can go on.
 
@@ -62,19 +66,26 @@ class Learning:
         components: Components,
         precision: Precision,
         *,
+        processes: Processes,
         emit: Callable[[Event], None],
         is_stop_requested: Callable[[], bool],
     ) -> None:
         self._config = config
         self._components = components
-        self._batches = batches = SearchBatches.of(components.dataset, config)
-        self._measuring = Measuring(batches, precision, self._stop_if_asked)
-        optimizer = components.make_optimizer(batches.validation_images)
+        self._processes = processes
+        share = processes.share_of(config.training.batch_size)
+        self._batches = batches = SearchBatches.of(
+            components.dataset, config, shard=processes.shard, device=precision.device
+        )
+        self._measuring = Measuring(batches, precision, self._stop_if_asked, processes)
+        optimizer_generator = generator(config.seed, "optimizer")
+        optimizer = components.make_optimizer(batches.validation_images, optimizer_generator)
+        recomputes = config.training.checkpoint_cells  # of which nothing is kept
         check_room(
             components.space,
             components.task,
             weights=lambda: components.distribution.weights(generator(config.seed, "room")),
-            images=_step_images(config) if optimizer.uses_supernet else 0,
+            images=share if optimizer.uses_supernet and not recomputes else 0,
             device=precision.device,
         )
         epochs = config.training.epochs - config.training.weights_only_epochs
@@ -84,8 +95,17 @@ class Learning:
         self._supernet = supernet.to(precision.device, precision.storage)
         _set_up_cells(self._supernet, config, precision.device)
         components.distribution.to(precision.device, precision.storage)
-        if config.training.batch_size == 1 and optimizer.uses_supernet:
+        is_synced = config.processes.sync_batch_norm and processes.count > 1
+        if share == 1 and optimizer.uses_supernet and not is_synced:
             self._check_one_image()
+        self._shared = SharedStep(
+            processes,
+            config.processes,
+            supernet=self._supernet,
+            distribution=components.distribution,
+            optimizer=optimizer,
+            seed=config.seed,
+        )
         self._loop = BilevelLoop(
             self._supernet,
             components.distribution,
@@ -93,6 +113,8 @@ class Learning:
             training=config.training,
             precision=precision,
             generator=generator(config.seed, "weights"),
+            shared=self._shared,
+            optimizer_generator=optimizer_generator,
             perturbation=config.modifiers.perturbation,
         )
         early_stopping = config.modifiers.early_stopping
@@ -117,7 +139,7 @@ class Learning:
             self._supernet,
             components.task.input_shape,
             lambda image: self._supernet(image, weights),
-            advice="Set training.batch_size to at least 2.",
+            advice=f"Set training.batch_size to at least {2 * self._processes.count}.",
         )
 
     def resume(self, checkpoint: Checkpoint) -> None:
@@ -164,7 +186,8 @@ class Learning:
             )
         )
         self._note_place()
-        with self._clock.phase("search"):
+        self._shared.start()
+        with self._clock.phase("search"), self._shared.of_batch_norm():
             self._inform()
             while place.epochs_done < self._epochs and not self._has_stopped_early():
                 self._run_epoch()
@@ -194,6 +217,14 @@ class Learning:
             f"{self._epochs} epochs. Finish it first, with this selector if you like:\n"
             f"  {shlex.join(command)}"
         )
+
+    def trial(self) -> Trial:
+        """Return some steps of this learning, which is of no use afterwards."""
+        return Trial(self._loop, self._batches, self._measuring.precision, self._epochs)
+
+    def unlearned(self) -> Learned:
+        """Return what has been learned so far, whatever that is, to try a selection on."""
+        return self._learned()
 
     def close(self) -> None:
         """End the processes that load images."""
@@ -277,9 +308,20 @@ class Learning:
         self._metrics.append(record)
         self._write(record)
         place.end_epoch()
+        self._check_same(epoch)
         self._save()
         self._emit(EpochEnded(epoch, record))
-        self._stop_if_asked()
+        if self._processes.any(self._is_stop_requested()):
+            self._stop()
+
+    def _check_same(self, epoch: int) -> None:
+        """Check that every process holds the same posterior, before it is saved."""
+        self._processes.check_same(
+            f"the distribution after epoch {epoch}",
+            self._components.distribution.state_dict().values(),
+            "Go on from the last checkpoint; if it comes again, set processes.noise to shared in "
+            "a new search, and report it.",
+        )
 
     def _note_place(self) -> None:
         if self._run is not None:
@@ -311,16 +353,22 @@ class Learning:
             validation_loss = None
             try:
                 if not is_warm_up:
-                    validation_loss = self._loop.architecture_step(next(validation_batches), batch)
-                    place.validation.add(validation_loss, 0, len(batch.labels))
-                loss, correct = self._loop.weight_step(batch)
+                    validation_loss = self._loop.architecture_step(
+                        next(validation_batches), batch, place.step
+                    )
+                made = self._loop.weight_step(batch, place.step, stop=self._is_stop_requested())
             except DivergenceError as error:
                 raise DivergenceError(self._divergence(epoch, step, error)) from error
-            place.train.add(loss, correct, len(batch.labels))
+            if validation_loss is not None:
+                place.validation.add(validation_loss, 0, made.images)
+            place.train.add(made.loss, made.correct, made.images)
             place.end_step()
             self._note_place()
-            self._emit(StepEnded(epoch, step, loss, validation_loss))
-            self._stop_if_asked()
+            self._emit(StepEnded(epoch, step, made.loss, validation_loss))
+            if self._processes.count == 1:
+                self._stop_if_asked()
+            elif made.is_stop_requested:
+                self._stop()
             if every and place.step % every == 0 and place.steps_done < steps:
                 self._save()
 
@@ -332,10 +380,10 @@ class Learning:
             config = CurvatureConfig()
         if config is None:
             return {}
-        found = self._loop.curvature(
-            self._measuring.first_batch(),
-            config,
-            generator(self._config.seed, "curvature", epoch),
+        random = generator(self._config.seed, "curvature", epoch)
+        # One process's numbers, so that all of them decide alike.
+        found = self._processes.of_first(
+            lambda: self._loop.curvature(self._measuring.first_batch(), config, random)
         )
         is_warm_up = epoch < self._config.training.weights_only_epochs
         if self._early_stopping is not None and not is_warm_up:
@@ -385,8 +433,16 @@ class Learning:
         if self._run is not None:
             self._run.beat()
         if self._is_stop_requested():
-            self._save()
-            raise self._place.interruption()
+            self._stop()
+
+    def _stop(self) -> None:
+        """Save this moment, and leave.
+
+        Raises:
+            SearchInterrupted: Always.
+        """
+        self._save()
+        raise self._place.interruption()
 
 
 def _set_up_cells(supernet: Supernet, config: SearchConfig, device: torch.device) -> None:
@@ -414,8 +470,3 @@ def _limited(components: Components, limits: Mapping[str, int]) -> ArchitectureD
     if not limits:
         return distribution
     return LimitedDistribution(distribution, components.space, limits)
-
-
-def _step_images(config: SearchConfig) -> int:
-    """Return of how many images a step keeps everything; of none where cells are recomputed."""
-    return 0 if config.training.checkpoint_cells else config.training.batch_size

@@ -10,12 +10,13 @@ from torch import nn
 from torch.optim.swa_utils import update_bn
 
 from balenas_core.engine._batches import SearchBatches
-from balenas_core.engine.bilevel import Precision, evaluation
+from balenas_core.engine.bilevel import Precision, Running, evaluated, evaluation
+from balenas_core.engine.processes import Processes
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.interfaces.selection import Division
 from balenas_core.interfaces.space import Supernet, Weights
 
-_RECALIBRATION_BATCHES = 20
+RECALIBRATION_BATCHES = 20
 
 
 class Measuring:
@@ -25,11 +26,17 @@ class Measuring:
         batches: The images.
         precision: Device and type.
         stop_if_asked: Called between batches; raises where the search is to stop.
+        processes: Those that share the learning.
     """
 
     def __init__(
-        self, batches: SearchBatches, precision: Precision, stop_if_asked: Callable[[], None]
+        self,
+        batches: SearchBatches,
+        precision: Precision,
+        stop_if_asked: Callable[[], None],
+        processes: Processes,
     ) -> None:
+        self._processes = processes
         self.precision = precision
         self._batches = batches
         self._stop_if_asked = stop_if_asked
@@ -39,8 +46,24 @@ class Measuring:
         return self._evaluation(network)[1]
 
     def supernet_accuracy(self, supernet: Supernet, weights: Weights) -> float:
-        """Return the accuracy of a supernet at architecture weights, in percent."""
-        return self.accuracy(_AtWeights(supernet, weights))
+        """Return the accuracy of a supernet at architecture weights, in percent.
+
+        All processes call it, and share the batches.
+        """
+        network = _AtWeights(supernet, weights)
+        if self._processes.count == 1:
+            return self.accuracy(network)
+        # Running statistics that are not synchronised are of each process's own images; the
+        # first process's are saved.
+        self._processes.unify(supernet.buffers())
+        sums = evaluated(network, self._batches.shared_evaluation.iterate(0), self.precision)
+        numbers = (sums.loss, sums.correct, sums.images)
+        device = self.precision.device
+        kind = torch.float32 if device.type == "mps" else torch.float64
+        summed = self._processes.sums(torch.tensor(numbers, dtype=kind, device=device)).tolist()
+        accuracy = Running(summed[0], int(summed[1]), int(summed[2])).accuracy
+        assert accuracy is not None, "a validation part has at least one batch"
+        return accuracy
 
     def recalibrated_accuracy(self, network: nn.Module) -> float:
         """Return the accuracy of a network after its normalisation has seen training batches.
@@ -78,7 +101,7 @@ class Measuring:
         return self._moved(self._batches.evaluation.iterate(0))
 
     def _recalibrate(self, network: nn.Module) -> None:
-        batches = itertools.islice(self._batches.train.iterate(0), _RECALIBRATION_BATCHES)
+        batches = itertools.islice(self._batches.train.iterate(0), RECALIBRATION_BATCHES)
         update_bn((self.precision.move(batch).images for batch in batches), network)
 
     def _evaluation(self, network: nn.Module) -> tuple[float, float]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from torch import Generator, Tensor, nn
 from torch.optim.lr_scheduler import ConstantLR, CosineAnnealingLR, LRScheduler
 
 from balenas_core.config import CurvatureConfig, PerturbationConfig, TrainingConfig
+from balenas_core.engine._shared_step import SharedStep
 from balenas_core.engine.curvature import Curvature, curvature
 from balenas_core.engine.modifiers import perturbation_radius, perturbed
 from balenas_core.errors import DivergenceError, UnfitError
@@ -63,9 +64,11 @@ class BatchObjective:
         training: Batch,
         precision: Precision,
         weight_optimizer: torch.optim.SGD,
+        shared: SharedStep,
     ) -> None:
         self.supernet = supernet
         self.weight_optimizer = weight_optimizer
+        self._shared = shared
         self._validation = validation
         self._training = training
         self._precision = precision
@@ -90,10 +93,16 @@ class BatchObjective:
         """Return the accuracy on the validation batch in percent."""
         labels = self._validation.labels
         correct = (self._logits(weights, self._validation).argmax(-1) == labels).sum()
-        return 100.0 * (correct.item() / len(labels))
+        (share,) = self._shared.processes.averaged([correct.double() / len(labels)])
+        return 100.0 * share.item()
+
+    def averaged(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return means over the processes that share the batch."""
+        return self._shared.processes.averaged(tensors)
 
     def _loss(self, weights: Weights, batch: Batch) -> Tensor:
-        return F.cross_entropy(self._logits(weights, batch), batch.labels)
+        loss = F.cross_entropy(self._logits(weights, batch), batch.labels)
+        return self._shared.mean_loss(loss)
 
     def _logits(self, weights: Weights, batch: Batch) -> Tensor:
         with self._precision.autocast():
@@ -126,6 +135,23 @@ class Running:
         return 100.0 * self.correct / self.images if self.images else None
 
 
+@dataclass(frozen=True, slots=True)
+class Step:
+    """What a weight step saw, over all processes.
+
+    Args:
+        loss: Mean loss.
+        correct: Images that were classified as they should be.
+        images: Images of the batch.
+        is_stop_requested: Whether any process wants to stop.
+    """
+
+    loss: float
+    correct: int
+    images: int
+    is_stop_requested: bool
+
+
 class BilevelLoop:
     """Trains a supernet's weights and an architecture distribution in turn.
 
@@ -136,6 +162,8 @@ class BilevelLoop:
         training: Settings of the weight optimizer.
         precision: Device and type.
         generator: For weight steps at a sample of the distribution, or at perturbed weights.
+        shared: What the processes that share the steps exchange.
+        optimizer_generator: What the optimizer draws from.
         perturbation: Noise on the architecture weights of weight steps.
 
     References:
@@ -151,8 +179,12 @@ class BilevelLoop:
         training: TrainingConfig,
         precision: Precision,
         generator: Generator,
+        shared: SharedStep,
+        optimizer_generator: Generator,
         perturbation: PerturbationConfig | None = None,
     ) -> None:
+        self._shared = shared
+        self._optimizer_generator = optimizer_generator
         self.supernet = supernet
         self.distribution = distribution
         self.optimizer = optimizer
@@ -181,8 +213,13 @@ class BilevelLoop:
         self.distribution.set_progress(fraction)
         self.optimizer.set_progress(fraction)
 
-    def architecture_step(self, validation: Batch, training: Batch) -> float:
+    def architecture_step(self, validation: Batch, training: Batch, step: int) -> float:
         """Update the distribution and return the validation loss that it saw.
+
+        Args:
+            validation: This process's share of a validation batch.
+            training: Its share of the training batch of the same step.
+            step: Number of the step in the whole search.
 
         Raises:
             DivergenceError: The loss or a gradient is not finite.
@@ -194,8 +231,11 @@ class BilevelLoop:
             self._precision.move(training),
             self._precision,
             self._sgd,
+            self._shared,
         )
-        loss: object = self.optimizer.step(objective)
+        self._shared.begin_step("optimizer", step, self._optimizer_generator)
+        with self._shared.of_architecture():
+            loss: object = self.optimizer.step(objective)
         if not isinstance(loss, int | float):
             raise UnfitError(
                 "optimizer",
@@ -205,30 +245,46 @@ class BilevelLoop:
             raise DivergenceError(f"the validation loss is {loss}")
         return loss
 
-    def weight_step(self, training: Batch) -> tuple[float, int]:
-        """Update the network's weights; return the loss and the number of correct images.
+    def weight_step(self, training: Batch, step: int, *, stop: bool = False) -> Step:
+        """Update the network's weights, and return what was seen.
+
+        Args:
+            training: This process's share of a training batch.
+            step: Number of the step in the whole search.
+            stop: Whether this process wants to stop.
 
         Raises:
             DivergenceError: The loss or a gradient is not finite; nothing was changed.
         """
         self.supernet.train()
         batch = self._precision.move(training)
+        self._shared.begin_step("weights", step, self._generator)
         weights = self._weights_of_weight_step()
         with self._precision.autocast():
-            logits = self.supernet(batch.images, weights)
+            logits = self._shared.forward(batch.images, weights)
         logits = logits.to(self._precision.storage)
         loss = F.cross_entropy(logits, batch.labels)
         self._sgd.zero_grad(set_to_none=True)
-        value = loss.item()
-        if not math.isfinite(value):
-            raise DivergenceError(f"the training loss is {value}")
+        seen = self._seen(loss.detach(), logits.detach(), batch, stop=stop)
+        if not math.isfinite(seen.loss):
+            raise DivergenceError(f"the training loss is {seen.loss}")
         loss.backward()
         clip = math.inf if self._training.clip is None else self._training.clip
         norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), clip).item()
         if not math.isfinite(norm):
             raise DivergenceError(f"the gradient norm of the network's weights is {norm}")
         self._sgd.step()
-        return value, int((logits.argmax(-1) == batch.labels).sum().item())
+        return seen
+
+    def _seen(self, loss: Tensor, logits: Tensor, batch: Batch, *, stop: bool) -> Step:
+        """Return what all processes saw, which each of them must know before it goes on."""
+        correct = (logits.argmax(-1) == batch.labels).sum()
+        count = self._shared.processes.count
+        if count == 1:
+            return Step(loss.item(), int(correct.item()), len(batch.labels), stop)
+        sums = torch.stack((loss.double(), correct.double(), loss.new_tensor(stop).double()))
+        loss_sum, correct_sum, stops = self._shared.processes.sums(sums).tolist()
+        return Step(loss_sum / count, int(correct_sum), len(batch.labels) * count, stops > 0)
 
     @torch.no_grad()
     def _weights_of_weight_step(self) -> Weights:
@@ -316,6 +372,16 @@ def evaluation(
     network: nn.Module, batches: Iterator[Batch], precision: Precision
 ) -> tuple[float, float]:
     """Return mean loss and accuracy in percent of a network, in evaluation mode."""
+    running = evaluated(network, batches, precision)
+    loss_mean, accuracy = running.mean_loss, running.accuracy
+    assert loss_mean is not None, "a validation part has at least one batch"
+    assert accuracy is not None, "a validation part has at least one batch"
+    return loss_mean, accuracy
+
+
+@torch.no_grad()
+def evaluated(network: nn.Module, batches: Iterator[Batch], precision: Precision) -> Running:
+    """Return the sums of loss and of correct images of a network, in evaluation mode."""
     was_training = network.training
     network.eval()
     running = Running()
@@ -329,7 +395,4 @@ def evaluation(
             running.add(loss.item(), int(correct.item()), len(moved.labels))
     finally:
         network.train(was_training)
-    loss_mean, accuracy = running.mean_loss, running.accuracy
-    assert loss_mean is not None, "a validation part has at least one batch"
-    assert accuracy is not None, "a validation part has at least one batch"
-    return loss_mean, accuracy
+    return running

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from torch import Generator
 
 from balenas_core.config import (
     InformedPriorConfig,
@@ -46,7 +47,7 @@ class Components:
     dataset: ImageDataset
     task: Task
     distribution: ArchitectureDistribution
-    make_optimizer: Callable[[int], ArchitectureOptimizer]
+    make_optimizer: Callable[[int, Generator], ArchitectureOptimizer]
     selector: Selector
     trackers: Trackers
     prior_proxies: Mapping[str, Proxy]
@@ -69,14 +70,14 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
         generator=generator(config.seed, "distribution"),
     )
 
-    def make_optimizer(dataset_size: int) -> ArchitectureOptimizer:
+    def make_optimizer(dataset_size: int, random: Generator) -> ArchitectureOptimizer:
         optimizer: ArchitectureOptimizer = _build(
             registry,
             "optimizer",
             config.optimizer,
             distribution=distribution,
             dataset_size=dataset_size,
-            generator=generator(config.seed, "optimizer"),
+            generator=random,
         )
         return optimizer
 

@@ -83,7 +83,8 @@ def refuse_others(what: str) -> None:
     if count > 1:
         raise UsageError(
             f"{what} uses one process, and WORLD_SIZE={count} says that {count} share it. Start "
-            f"it without torchrun, or unset WORLD_SIZE; 'balenas train' can share its work."
+            f"it without torchrun, or unset WORLD_SIZE; 'balenas search' and 'balenas train' can "
+            f"share their work."
         )
 
 

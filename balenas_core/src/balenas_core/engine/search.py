@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +20,7 @@ from balenas_core.engine._trackers import Trackers
 from balenas_core.engine.bilevel import Precision
 from balenas_core.engine.components import DTYPES, build_components
 from balenas_core.engine.device import cpu_threads, find_device, use_default_threads
+from balenas_core.engine.processes import Processes, join, losses_told
 from balenas_core.interfaces.events import (
     ArchitectureSelected,
     EpochEnded,
@@ -43,6 +46,8 @@ from balenas_core.runs.resume import Resume, refuse_changes, stored_config
 from balenas_core.runs.selections import refuse_another, selection_file, write_selection
 from balenas_core.runs.stored_result import read_result
 from balenas_core.runs.used_plugins import used_plugins, warn_of_other_plugins
+
+_log = logging.getLogger(__name__)
 
 _HOOK_OF: dict[type, str] = {
     SearchStarted: "balenas_search_started",
@@ -127,29 +132,44 @@ class Search:
             SearchInterrupted: A stop was requested.
         """
         config = self.config
-        precision = Precision(find_device(config.device), DTYPES[config.precision])
         try:
-            with open_run(config, resume, self._refuse_changes) as opening:
-                if opening.todo is Todo.NOTHING:
-                    assert opening.run is not None, "there is something to read"
-                    return self._read(opening.run.path, RESULT)
-                with contained(), naming(config, self._registry):
-                    return self._run(opening, precision)
+            own = join(config.device)
+            precision = Precision(own.device, DTYPES[config.precision])
+            with losses_told(own, is_stop_requested=lambda: self._is_stop_requested):
+                opening = own.first(lambda: open_run(config, resume, self._refuse_changes))
+                with opening or nullcontext():
+                    done = own.of_first(lambda: self._done(opening))
+                    if done is not None:
+                        return done
+                    with contained(), naming(config, self._registry):
+                        return self._run(opening, precision, own)
         finally:
             self._is_stop_requested = False
 
-    def _run(self, opening: Opening, precision: Precision) -> SearchResult:
+    def _done(self, opening: Opening | None) -> SearchResult | None:
+        """Return the result of a run that is done; None of one that is not."""
+        if opening is None or opening.todo is not Todo.NOTHING:
+            return None
+        assert opening.run is not None, "there is something to read"
+        return self._read(opening.run.path, RESULT)
+
+    def _run(self, opening: Opening | None, precision: Precision, own: Processes) -> SearchResult:
+        """Search; only the first process has an opening, and a run."""
         config = self.config
-        with self._prepared(config, precision, opening) as (learning, selector, emit):
-            run = opening.run or _new_run(config, precision, self._registry)
+        if not own.is_first:  # the first one tells everybody else
+            config = config.model_copy(update={"trackers": ()})
+        with self._prepared(config, precision, opening, own) as (learning, selector, emit):
+            run = None
             try:
-                if opening.todo is Todo.GO_ON:
-                    opening.reopen(
-                        to_yaml(config, registry=self._registry), config.model_dump(mode="json")
-                    )
-                with contained(), naming(config, self._registry):
+                # Every process must come by here: the others wait for the first.
+                run = own.first(lambda: self._opened(opening, config, precision, own))
+                with (
+                    contained(),
+                    naming(config, self._registry),
+                    losses_told(own, is_stop_requested=lambda: self._is_stop_requested),
+                ):
                     learned = learning.learn(run)
-                    result = self._choosing(learned, selector, run, emit).choose()
+                    result = self._choosing(learned, selector, run, emit, own).choose()
                 if run is not None:
                     run.write_json(RESULT, result.to_dict())
                     run.write_status("done")
@@ -189,6 +209,7 @@ class Search:
         config = self.config.model_copy(update={"trackers": ()})
         selector = config.selector.model_dump(mode="json")
         precision = Precision(find_device(config.device), DTYPES[config.precision])
+        own = Processes(0, 1, precision.device)
         try:
             with open_finished(config, self._refuse_changes) as opening:
                 run = opening.run
@@ -198,18 +219,23 @@ class Search:
                     refuse_another(file, selector)
                 else:
                     with contained(), naming(config, self._registry):
-                        found = self._choose_anew(config, precision, run, opening)
+                        found = self._choose_anew(config, precision, run, opening, own)
                     write_selection(run, file, {"selector": selector, **found.to_dict()})
                 return self._read(run.path, str(file.relative_to(run.path)))
         finally:
             self._is_stop_requested = False
 
     def _choose_anew(
-        self, config: SearchConfig, precision: Precision, run: RunDirectory, opening: Opening
+        self,
+        config: SearchConfig,
+        precision: Precision,
+        run: RunDirectory,
+        opening: Opening,
+        own: Processes,
     ) -> SearchResult:
-        with self._prepared(config, precision, opening) as (learning, selector, emit):
+        with self._prepared(config, precision, opening, own) as (learning, selector, emit):
             learned = learning.finished(run)
-            return self._choosing(learned, selector, run, emit).choose()
+            return self._choosing(learned, selector, run, emit, own).choose()
 
     def _choosing(
         self,
@@ -217,33 +243,46 @@ class Search:
         selector: Selector,
         run: RunDirectory | None,
         emit: Callable[[Event], None],
+        own: Processes,
     ) -> Choosing:
         epochs = self.config.check_epochs
-        who = f"selector {self.config.selector.name!r}"
-        return Choosing(learned, selector, run, who=who, check_epochs=epochs, emit=emit)
+        return Choosing(
+            learned,
+            selector,
+            run,
+            who=f"selector {self.config.selector.name!r}",
+            check_epochs=epochs,
+            emit=emit,
+            processes=own,
+        )
 
     @contextmanager
     def _prepared(
-        self, config: SearchConfig, precision: Precision, opening: Opening
+        self,
+        config: SearchConfig,
+        precision: Precision,
+        opening: Opening | None,
+        own: Processes,
     ) -> Iterator[_Prepared]:
         """Yield what searches, at the newest checkpoint that fits; nothing is written.
 
         Each checkpoint is loaded into something new, so that one that does not fit leaves nothing
         behind.
         """
-        if opening.run is not None:
+        if opening is not None and opening.run is not None:
             warn_of_other_plugins(opening.run.read_environment(), self._registry)
+        threads = own.share(None if opening is None else opening.threads)
         with ExitStack() as stack:
             while True:
                 with ExitStack() as attempt:
-                    prepared = attempt.enter_context(
-                        self._built(config, precision, opening.threads)
-                    )
-                    try:
-                        if opening.checkpoint is not None:
-                            prepared[0].resume(opening.checkpoint)
-                    except MisfitError as error:
-                        opening.candidates.reject(error)
+                    checkpoint = own.share(None if opening is None else opening.checkpoint)
+                    with own.together("begin the search"):
+                        prepared = attempt.enter_context(
+                            self._built(config, precision, threads, own)
+                        )
+                    misfit = None if checkpoint is None else _misfit(prepared[0], checkpoint)
+                    if own.any(misfit is not None):
+                        own.first(partial(_reject, opening, misfit))
                         continue
                     stack.push(attempt.pop_all())
                 break
@@ -251,20 +290,25 @@ class Search:
 
     @contextmanager
     def _built(
-        self, config: SearchConfig, precision: Precision, threads: int | None
+        self, config: SearchConfig, precision: Precision, threads: int | None, own: Processes
     ) -> Iterator[_Prepared]:
         """Yield the learning, what chooses after it, and what tells everybody of an event."""
         known_threads = config.threads or threads
         with cpu_threads(known_threads), seeded(derive_seed(config.seed, "global")):
-            components = build_components(config, self._registry)
+            # What the first process downloads, the others find.
+            components = own.first(lambda: build_components(config, self._registry))
+            components = components or build_components(config, self._registry)
             check_components(components, config, self._registry)
             if known_threads is None:
                 use_default_threads(components.task.input_shape)
-            emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
+            emit: Callable[[Event], None] = _ignore
+            if own.is_first:
+                emit = _Emitter(self._listeners, components.trackers, self._registry.hooks)
             learning = Learning(
                 config,
                 components,
                 precision,
+                processes=own,
                 emit=emit,
                 is_stop_requested=lambda: self._is_stop_requested,
             )
@@ -274,6 +318,21 @@ class Search:
                 yield learning, components.selector, emit
             finally:
                 learning.close()
+
+    def _opened(
+        self,
+        opening: Opening | None,
+        config: SearchConfig,
+        precision: Precision,
+        own: Processes,
+    ) -> RunDirectory | None:
+        """Return the directory to write to: the one that is there, or a new one."""
+        assert opening is not None, "the first process has opened it"
+        if opening.todo is Todo.BEGIN:
+            return _new_run(config, precision, self._registry, own)
+        opening.reopen(to_yaml(config, registry=self._registry), config.model_dump(mode="json"))
+        _warn_of_other_count(opening.run, own)
+        return opening.run
 
     def _read(self, run: Path, name: str) -> SearchResult:
         section = self.config.space
@@ -309,15 +368,46 @@ class _Emitter:
             listener(detached(event))
 
 
-def _new_run(config: SearchConfig, precision: Precision, registry: Registry) -> RunDirectory | None:
+def _ignore(event: Event) -> None:
+    del event
+
+
+def _misfit(learning: Learning, checkpoint: Checkpoint) -> MisfitError | None:
+    try:
+        learning.resume(checkpoint)
+    except MisfitError as error:
+        return error
+    return None
+
+
+def _reject(opening: Opening | None, misfit: MisfitError | None) -> None:
+    assert opening is not None, "the first process has opened it"
+    opening.candidates.reject(misfit or MisfitError("another process cannot load it"))
+
+
+def _warn_of_other_count(run: RunDirectory | None, own: Processes) -> None:
+    before = 1 if run is None else run.read_environment().get("processes", 1)
+    if before != own.count:
+        _log.warning(
+            "this search was started with %s process%s and goes on with %d: its batches are the "
+            "same, noise and statistics of batch normalisation may be others, and so its result",
+            before,
+            "" if before == 1 else "es",
+            own.count,
+        )
+
+
+def _new_run(
+    config: SearchConfig, precision: Precision, registry: Registry, own: Processes
+) -> RunDirectory | None:
     if config.output is None:
         return None
+    plugins = used_plugins(config, registry)
+    machine = environment.describe(str(precision.device), torch.get_num_threads(), plugins)
     return RunDirectory.create(
         config.output,
         config_yaml=to_yaml(config, registry=registry),
-        environment=environment.describe(
-            str(precision.device), torch.get_num_threads(), used_plugins(config, registry)
-        ),
+        environment={**machine, "processes": own.count},
         config=config.model_dump(mode="json"),
         keep=config.checkpoint.keep,
     )

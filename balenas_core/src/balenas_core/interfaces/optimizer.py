@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any, Protocol
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
 
 from torch import Generator, Tensor
 from torch.optim import SGD
@@ -35,6 +36,17 @@ class Objective(Protocol):
     def accuracy(self, weights: Weights) -> float:
         """Return the accuracy on the validation batch in percent, without a gradient."""
 
+    def averaged(self, tensors: Sequence[Tensor]) -> list[Tensor]:
+        """Return means over the processes that share the batches; of one process, the same.
+
+        For gradients of the supernet's weights within a step. Those of the distribution's
+        parameters, and the losses, are means already.
+        """
+
+
+Combination = Literal["refused", "gradients", "itself"]
+"""How one update is made of the draws of several processes."""
+
 
 class ArchitectureOptimizer(ABC):
     """Updates a distribution from validation losses.
@@ -64,6 +76,21 @@ class ArchitectureOptimizer(ABC):
         Called before every epoch. The default does nothing.
         """
         del fraction
+
+    def draw_apart(self) -> Combination:
+        """Take note that each of several processes makes draws of its own in every step.
+
+        Called at most once, before the first step, and never in a search of one process. What
+        this optimizer draws then differs from process to process, by its generator.
+
+        Returns:
+            ``"refused"``, the default, where all must make the same draws, because the update
+            depends on more than gradients: they will. ``"gradients"`` where it depends on draws
+            by the gradients of the distribution's parameters alone: these are averaged over the
+            processes. ``"itself"`` where the optimizer averages over the default process group
+            of ``torch.distributed``, so that every process makes the same update.
+        """
+        return "refused"
 
     @abstractmethod
     def step(self, objective: Objective) -> float:

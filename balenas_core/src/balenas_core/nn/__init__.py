@@ -51,3 +51,4 @@ from balenas_core.nn._staged import (
     RegularizedNetwork as RegularizedNetwork,
     StagedNetwork as StagedNetwork,
 )
+from balenas_core.nn._synced_norm import synced_statistics as synced_statistics

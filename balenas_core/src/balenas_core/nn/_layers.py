@@ -11,6 +11,7 @@ from torch.nn import functional
 from balenas_core.nn._functions import ConvArguments, max_pool, separable
 from balenas_core.nn._norm import BatchNormMode, scaled_norm
 from balenas_core.nn._sharing import NodeSum, SharingOperation, Source, to_phases
+from balenas_core.nn._synced_norm import is_synced
 
 
 class ReluConvNorm(SharingOperation):
@@ -116,7 +117,11 @@ class Pool(SharingOperation):
         pooled = source.shared(("pool", self._key), lambda: self._pooled(source.features))
         if self.norm is None:
             total.add_scaled(pooled, weight, value)
-        elif self.norm.affine or not (self.norm.training or self.norm.running_mean is None):
+        elif (
+            self.norm.affine
+            or is_synced(self.norm)
+            or not (self.norm.training or self.norm.running_mean is None)
+        ):
             total.add(scaled_norm(self.norm, pooled, weight))
         else:
             total.add_scaled(self._normalized(source, pooled, self.norm), weight, value)

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from balenas_core.nn._synced_norm import is_synced, synced_norm
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BatchNormMode:
@@ -49,6 +51,7 @@ class NormArguments:
         is_training: Whether to normalise by the batch.
         momentum: Share of the batch in the running averages.
         eps: Added to the variance.
+        is_synced: Whether the batch is that of all processes.
     """
 
     mean: Tensor | None
@@ -58,9 +61,15 @@ class NormArguments:
     is_training: bool
     momentum: float
     eps: float
+    is_synced: bool = False
 
     def apply(self, x: Tensor) -> Tensor:
         """Return the normalised features."""
+        if self.is_synced:
+            statistics = (self.mean, self.variance)
+            return synced_norm(
+                x, self.scale, self.shift, statistics, momentum=self.momentum, eps=self.eps
+            )
         return functional.batch_norm(
             x,
             self.mean,
@@ -93,6 +102,7 @@ def scaled_arguments(norm: nn.BatchNorm2d, x: Tensor, weight: Tensor) -> NormArg
         is_training=norm.training or norm.running_mean is None,
         momentum=norm.momentum or 0.0,
         eps=norm.eps,
+        is_synced=is_synced(norm),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -108,6 +108,27 @@ def _kept_bytes(run: Callable[[], object]) -> int:
     except (RuntimeError, NotImplementedError):
         return 0
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values() if tensor.is_meta)
+
+
+def kept_by(forward: Callable[[], object], but: Iterable[Tensor] = ()) -> int:
+    """Return how many bytes a forward pass with numbers keeps for the backward pass.
+
+    Args:
+        forward: What runs. Its result is kept until all is counted.
+        but: Tensors that are there anyhow, such as weights.
+    """
+    owned = {tensor.untyped_storage().data_ptr() for tensor in but}
+    kept: dict[int, int] = {}
+
+    def pack(tensor: Tensor) -> Tensor:
+        storage = tensor.untyped_storage()
+        if storage.data_ptr() not in owned:
+            kept[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
+        _result = forward()
+    return sum(kept.values())
 
 
 def memory_of(device: torch.device) -> int | None:

@@ -16,15 +16,21 @@ if TYPE_CHECKING:
 def execute(config: SearchConfig, *, resume: Resume, quiet: bool, json: bool) -> None:
     """Run a search and print its result.
 
+    Under torchrun, every process works at it, and the first one shows it.
+
     Args:
         config: The search.
         resume: What to do where the output holds a run.
         quiet: Show no progress.
         json: Print the result as JSON, and nothing else.
     """
-    from balenas_cli.shell.alone import check_is_alone
+    from balenas_core.engine.launch import is_first_process
 
-    check_is_alone("a search")
+    if not is_first_process():
+        from balenas_cli.jobs.processes import follow
+
+        follow(lambda: _run(config, resume, quiet=True))
+        return
     print_result(_run(config, resume, quiet=quiet or json), config.seed, json=json)
 
 
@@ -74,6 +80,7 @@ def _run(config: SearchConfig, resume: Resume, *, quiet: bool) -> SearchResult:
     from balenas_cli.jobs.record import Record
     from balenas_cli.jobs.stopping import stops
     from balenas_cli.shell.console import stderr
+    from balenas_core.engine.launch import is_first_process
 
     record = Record()
 
@@ -92,7 +99,7 @@ def _run(config: SearchConfig, resume: Resume, *, quiet: bool) -> SearchResult:
         for line in record.kept(error):
             note(line)
         raise
-    if not record.has_started and result.run is not None:
+    if not record.has_started and result.run is not None and is_first_process():
         say_done(result.run)
     return result
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
-import shlex
 import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from balenas_cli.jobs.processes import follow
 from balenas_cli.jobs.progress import Progress, shown
 from balenas_cli.jobs.stopping import stops
 from balenas_cli.plans.train_plan import Plan
 from balenas_cli.shell.console import print_json, print_text, show, stderr, table
+from balenas_cli.shell.run_names import own_command
 from balenas_core.engine.launch import is_first_process
-from balenas_core.errors import BalenasError, DivergenceError
+from balenas_core.errors import DivergenceError
 from balenas_core.interfaces.events import EpochEnded
 from balenas_core.runs.directory import finite
 from balenas_timm.recipes import holds_training
@@ -39,12 +39,7 @@ def execute(plan: Plan, *, quiet: bool, json: bool) -> None:
         json: Print the results as JSON, and nothing else.
     """
     if not is_first_process():
-        # What there is to say, also of errors, the first process says.
-        try:
-            for job in plan.jobs:
-                _run(job, plan.resume, quiet=True)
-        except BalenasError as error:
-            sys.exit(error.exit_code)
+        follow(lambda: [_run(job, plan.resume, quiet=True) for job in plan.jobs])
         return
     results = [_run(job, plan.resume, quiet=quiet or json) for job in plan.jobs]
     if json:
@@ -86,15 +81,7 @@ class _Record:
         # From the same state on the same numbers follow: it would diverge again.
         if isinstance(error, DivergenceError):
             return [kept]
-        return [f"{kept} Go on with:", f"  {_resume_command(self._run)}"]
-
-
-def _resume_command(run: Path) -> str:
-    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    launcher = ["balenas"]
-    if processes != "1":
-        launcher = ["torchrun", f"--nproc-per-node={processes}", "-m", "balenas_cli"]
-    return shlex.join([*launcher, "train", str(run)])
+        return [f"{kept} Go on with:", f"  {own_command('train', str(self._run))}"]
 
 
 def _run(job: TrainingJob, resume: Resume, *, quiet: bool) -> TrainingResult:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -45,7 +46,16 @@ def existing(named: Path) -> RunInfo:
 
 def resume_command(run: Path) -> str:
     """Return the command that goes on with a run."""
-    return shlex.join(["balenas", "resume", str(run)])
+    return own_command("resume", str(run))
+
+
+def own_command(*arguments: str) -> str:
+    """Return a command of balenas, for as many processes as share this one."""
+    processes = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    launcher = ["balenas"]
+    if processes != "1":
+        launcher = ["torchrun", f"--nproc-per-node={processes}", "-m", "balenas_cli"]
+    return shlex.join([*launcher, *arguments])
 
 
 def watch_command(run: Path) -> str:

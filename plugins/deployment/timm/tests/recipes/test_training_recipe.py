@@ -9,13 +9,13 @@ import torch
 from pydantic import ValidationError
 from training_toys import HelpedSpace, job, registry
 
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import ConfigError, UsageError
 from balenas_core.interfaces.space import Task
 from balenas_timm.recipes import PRESETS, TrainingRecipe, training_job
 from balenas_timm.recipes._presets import preset
 from balenas_timm.training import Training, train
 from balenas_timm.training._loop import TrainingLoop
-from balenas_timm.training._processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

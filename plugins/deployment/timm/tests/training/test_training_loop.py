@@ -11,6 +11,7 @@ import torch.nn.functional as F
 from torch.testing import assert_close
 from training_toys import HelpedSpace
 
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import DivergenceError
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.interfaces.space import Task
@@ -19,7 +20,6 @@ from balenas_core.testing import ToySpace
 from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import mixed, mixing
 from balenas_timm.training._loop import TrainingLoop, criterion
-from balenas_timm.training._processes import Processes
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 

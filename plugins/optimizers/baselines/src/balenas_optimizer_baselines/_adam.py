@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import Generator
 
-from balenas_core import ArchitectureDistribution, ArchitectureOptimizer, Objective
+from balenas_core import (
+    ArchitectureDistribution,
+    ArchitectureOptimizer,
+    Combination,
+    Objective,
+)
 from balenas_optimizer_baselines._descent import check_loss, checked_step, make_adam
 from balenas_optimizer_baselines._gradient import plain_gradient, unrolled_gradient
 from balenas_optimizer_baselines._options import AdamOptions
@@ -42,6 +47,10 @@ class AdamOptimizer(ArchitectureOptimizer):
             betas=(options.beta1, options.beta2),
             weight_decay=options.weight_decay,
         )
+
+    def draw_apart(self) -> Combination:
+        """Learn from the mean gradient of all processes' draws."""
+        return "gradients"
 
     def step(self, objective: Objective) -> float:
         """Make one step of Adam and return the loss, without the regularizer."""

@@ -7,7 +7,12 @@ from typing import Any
 import torch
 from torch import Generator
 
-from balenas_core import ArchitectureDistribution, ArchitectureOptimizer, Objective
+from balenas_core import (
+    ArchitectureDistribution,
+    ArchitectureOptimizer,
+    Combination,
+    Objective,
+)
 from balenas_core.distributions import GaussianDistribution
 from balenas_optimizer_baselines._descent import check_loss, checked_step, make_adam
 from balenas_optimizer_baselines._options import BayesByBackpropOptions
@@ -44,6 +49,10 @@ class BayesByBackpropOptimizer(ArchitectureOptimizer):
         self._kl_factor = options.temperature / (options.ess or dataset_size)
         self._generator = generator
         self._adam = make_adam(distribution, lr=options.lr, betas=(options.beta1, options.beta2))
+
+    def draw_apart(self) -> Combination:
+        """Learn from the mean gradient of all processes' draws."""
+        return "gradients"
 
     def step(self, objective: Objective) -> float:
         """Make one step of Adam and return the mean loss over samples, without the KL."""

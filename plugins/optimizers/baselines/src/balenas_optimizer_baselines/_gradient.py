@@ -54,8 +54,8 @@ def unrolled_gradient(objective: Objective, weights: Weights) -> LossAndGradient
     leaves = _leaves(weights)
     parameters = [p for p in objective.supernet.parameters() if p.requires_grad]
     with _restored(objective.supernet) as restore:
-        training = torch.autograd.grad(
-            objective.training_loss(leaves), parameters, materialize_grads=True
+        training = objective.averaged(
+            torch.autograd.grad(objective.training_loss(leaves), parameters, materialize_grads=True)
         )
         steps, rates = _sgd_step(objective.weight_optimizer, parameters, training)
         _move(parameters, steps, -1.0)
@@ -63,7 +63,8 @@ def unrolled_gradient(objective: Objective, weights: Weights) -> LossAndGradient
         gradients = torch.autograd.grad(
             loss, [*leaves.values(), *parameters], materialize_grads=True
         )
-        direct, direction = gradients[: len(leaves)], gradients[len(leaves) :]
+        direct = gradients[: len(leaves)]
+        direction = objective.averaged(gradients[len(leaves) :])
         restore()
         scaled = [rate * d for rate, d in zip(rates, direction, strict=True)]
         mixed = _mixed_derivative(objective, leaves, parameters, scaled)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator, Tensor
 
-from balenas_core import ArchitectureOptimizer, Objective
+from balenas_core import ArchitectureOptimizer, Combination, Objective
 from balenas_core.distributions import GumbelSoftmaxDistribution
 from balenas_core.errors import DivergenceError
 from balenas_optimizer_ngvi._config import CategoricalOptions
@@ -87,6 +87,10 @@ class CategoricalNGVIOptimizer(ArchitectureOptimizer):
     def set_length(self, steps: int) -> None:
         """Set the step size, where the options leave it to the length of the search."""
         self._lr = self._options.lr or _step_size(steps)
+
+    def draw_apart(self) -> Combination:
+        """Learn from the mean gradient of all processes' draws."""
+        return "gradients"
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` relaxed draws; return their mean loss."""

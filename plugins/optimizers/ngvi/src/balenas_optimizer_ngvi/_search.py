@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Generator
 
-from balenas_core import ArchitectureOptimizer, Objective
+from balenas_core import ArchitectureOptimizer, Combination, Objective
 from balenas_core.distributions import GaussianDistribution
 from balenas_core.errors import DivergenceError
 from balenas_optimizer_ngvi._config import (
@@ -85,6 +85,11 @@ class NGVIOptimizer(ArchitectureOptimizer):
             fraction = 0.5 - 0.5 * math.cos(math.pi * fraction)
         for group in self._ngvi.param_groups:
             group["temperature"] = start + (end - start) * fraction
+
+    def draw_apart(self) -> Combination:
+        """Average gradients and curvatures over the processes, each at draws of its own."""
+        self._ngvi.sync_samples = True
+        return "itself"
 
     def step(self, objective: Objective) -> float:
         """Make one update from ``mc_samples`` draws; return their mean loss."""

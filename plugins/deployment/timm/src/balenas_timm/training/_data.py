@@ -6,12 +6,12 @@ import logging
 from dataclasses import dataclass, replace
 
 from balenas_core.data import BatchLoader, ImagePart, held_out_part, split, training_part
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import derive_seed
 from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import augmentation
-from balenas_timm.training._processes import Processes
 
 _log = logging.getLogger(__name__)
 
@@ -49,12 +49,7 @@ def batches(
         DataError: There are too few images.
         UsageError: A batch cannot be divided among the processes, or mixed.
     """
-    share, rest = divmod(recipe.batch_size, processes.count)
-    if rest:
-        raise UsageError(
-            f"training.batch_size ({recipe.batch_size}) must be a multiple of the number of "
-            f"processes, {processes.count}."
-        )
+    share = processes.share_of(recipe.batch_size)
     if recipe.mixes and share % 2:
         raise UsageError(
             f"training.batch_size must give each process an even number of images for mixup and "
@@ -76,7 +71,7 @@ def batches(
             workers=recipe.workers,
             shuffle=is_training,
             drop_last=is_training,
-            shard=(processes.rank, processes.count),
+            shard=processes.shard,
         )
 
     return Batches(

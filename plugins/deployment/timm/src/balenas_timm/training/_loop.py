@@ -21,6 +21,7 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from balenas_core.engine.bilevel import Running
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import DivergenceError, UsageError, is_out_of_memory
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.nn import RegularizedNetwork
@@ -28,7 +29,6 @@ from balenas_core.random import derive_seed
 from balenas_timm.recipes import TrainingRecipe
 from balenas_timm.training._augmentation import mixed, mixing
 from balenas_timm.training._network import TwoHeads
-from balenas_timm.training._processes import Processes
 
 _DTYPES = {
     "float32": torch.float32,

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.engine.one_image import check_one_image
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.space import AnySpace, Task
@@ -15,7 +16,6 @@ from balenas_core.nn import RegularizedNetwork
 from balenas_core.random import derive_seed, seeded
 from balenas_core.scores.probing import preserved
 from balenas_timm.recipes import TrainingRecipe
-from balenas_timm.training._processes import Processes
 
 
 class TwoHeads(nn.Module):

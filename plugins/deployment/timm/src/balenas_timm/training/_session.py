@@ -7,6 +7,7 @@ from typing import Any
 
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.place import Place
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import DivergenceError
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.dataset import ImageDataset
@@ -28,7 +29,6 @@ from balenas_timm.training._network import (
     count,
     freeze_unused,
 )
-from balenas_timm.training._processes import Processes
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.weights import WEIGHTS, Blueprint, known_of, save_weights
 

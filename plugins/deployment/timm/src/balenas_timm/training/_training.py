@@ -12,6 +12,7 @@ import torch
 
 from balenas_core.config import dump_yaml, load_settings
 from balenas_core.engine.device import cpu_threads, use_default_threads
+from balenas_core.engine.processes import Processes, join, losses_told
 from balenas_core.errors import ConfigChangedError, DamagedError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.events import SearchFailed
@@ -27,7 +28,6 @@ from balenas_core.runs.stored import read_stored
 from balenas_core.runs.used_plugins import used_plugin
 from balenas_timm.recipes import TRAINING, TrainingJob
 from balenas_timm.training._events import Event, Listener
-from balenas_timm.training._processes import Processes, join
 from balenas_timm.training._result import TrainingResult
 from balenas_timm.training._session import Session
 
@@ -93,7 +93,10 @@ class Training:
                 opening = own.first(
                     lambda: open_run(job, resume, self._refuse_changes, kind=TRAINING)
                 )
-                with opening or nullcontext():
+                with (
+                    opening or nullcontext(),
+                    losses_told(own, is_stop_requested=lambda: self._is_stop_requested),
+                ):
                     return self._run(opening, own)
         finally:
             self._is_stop_requested = False
