@@ -46,6 +46,7 @@ HELP = [
     "runs list --help",
     "runs show --help",
     "runs watch --help",
+    "estimate --help",
     "runs compare --help",
     "runs prune --help",
     "report --help",

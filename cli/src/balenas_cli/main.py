@@ -12,6 +12,7 @@ from balenas_cli.commands import (
     correlate,
     describe,
     doctor,
+    estimate,
     export,
     plugins,
     report,
@@ -34,6 +35,7 @@ app = typer.Typer(
 )
 app.command(cls=LazyCommand, rich_help_panel="Search")(search.search)
 app.command(cls=LazyCommand, rich_help_panel="Search")(resume.resume)
+app.command(cls=LazyCommand, rich_help_panel="Search")(estimate.estimate)
 app.command(cls=LazyCommand, rich_help_panel="Search")(select.select)
 app.add_typer(runs.app, name="runs", rich_help_panel="Search")
 app.add_typer(config.app, name="config", rich_help_panel="Search")
