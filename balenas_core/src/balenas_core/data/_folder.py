@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import ModuleType
 
@@ -14,8 +14,10 @@ from torch import Tensor
 
 from balenas_core.data._checks import check_dataset
 from balenas_core.data._class_folders import Found, find_parts
+from balenas_core.data._decoded import DecodedFile
 from balenas_core.data._extras import require
-from balenas_core.data._image_files import check_files, decode
+from balenas_core.data._folder_index import Facts, FolderIndex, fingerprint
+from balenas_core.data._image_files import decode
 from balenas_core.data._options import ImageFolderOptions
 from balenas_core.data._paths import existing
 from balenas_core.data._split import stratified
@@ -43,19 +45,23 @@ class FolderImages:
     Args:
         paths: The files.
         labels: One class number per file.
+        decoded: Where their pixels are kept once they are decoded; None to decode each time.
     """
 
     paths: Sequence[Path]
     labels: NDArray[np.int64]
+    decoded: DecodedFile | None = None
 
     def __len__(self) -> int:
         return len(self.paths)
 
     def __getitem__(self, index: int) -> Tensor:
+        if self.decoded is not None:
+            return self.decoded[index]
         return torch.from_numpy(decode(self.paths[index])).permute(2, 0, 1)
 
     def subset(self, indices: NDArray[np.int64]) -> FolderImages:
-        """Return some of the images."""
+        """Return some of the images, which are not kept decoded."""
         return FolderImages([self.paths[i] for i in indices], self.labels[indices])
 
 
@@ -115,14 +121,15 @@ def load(options: ImageFolderOptions) -> ImageDataset:
     ``validation/`` or ``valid/``, in upper or lower case. Without it, the class folders are in
     ``root`` itself, and ``test_fraction`` of every class is held out: always the same files.
     Images are turned as their EXIF data says, and resized to ``size``; normalisation constants
-    are ImageNet's.
+    are ImageNet's. Each file is looked into once; what is known of it is kept in the folder for
+    caches, and with ``cache`` its decoded pixels, too.
 
     Raises:
         DataError: torchvision is missing, a folder is missing or empty, the class folders of
             the two parts differ, or files are no readable images.
     """
     root = existing(options.root, key="data.root")
-    train, test, class_names = _find(root, options.test_fraction)
+    train, test, class_names = _find(root, options)
     normalize = normalization(options, *IMAGENET_STATISTICS, channels=3)
     check_sides(options, side=options.size)
     view = CentralView(options.size, normalize)
@@ -147,17 +154,30 @@ def _v2() -> ModuleType:
 
 
 def _find(
-    root: Path, test_fraction: float
+    root: Path, options: ImageFolderOptions
 ) -> tuple[FolderImages, FolderImages | None, tuple[str, ...]]:
     train_part, test_part = find_parts(root)
     class_names = tuple(train_part.classes)
     images = _images(train_part)
     test = None if test_part is None else _images(test_part)
-    check_files([*images.paths, *(test.paths if test is not None else ())])
-    if train_part.root != root or test_fraction == 0:
-        return images, test, class_names
-    kept, chosen = stratified(images.labels, test_fraction, seed=TEST_SEED)
-    return images.subset(kept), images.subset(chosen), class_names
+    index = FolderIndex(root)
+    paths = [*images.paths, *(test.paths if test is not None else ())]
+    facts = dict(zip(paths, index.checked(paths), strict=True))
+    if train_part.root == root and options.test_fraction:
+        kept, chosen = stratified(images.labels, options.test_fraction, seed=TEST_SEED)
+        images, test = images.subset(kept), images.subset(chosen)
+    if options.cache:
+        images = _kept(images, index, facts)
+        test = None if test is None else _kept(test, index, facts)
+    return images, test, class_names
+
+
+def _kept(images: FolderImages, index: FolderIndex, facts: Mapping[Path, Facts]) -> FolderImages:
+    """Return the images with a file for their decoded pixels."""
+    own = [facts[path] for path in images.paths]
+    state = fingerprint(own, map(str, images.paths))
+    decoded = DecodedFile(f"{index.key}-{state}", images.paths, own)
+    return replace(images, decoded=decoded)
 
 
 def _images(part: Found) -> FolderImages:

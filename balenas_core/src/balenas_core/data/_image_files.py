@@ -29,6 +29,10 @@ _TAIL: Final = 4096
 _CHECKSUMMED: Final = 1 << 28
 """Bytes of PNG files whose checksums are computed before a search; more would take too long."""
 
+_ORIENTATION: Final = 0x0112
+_TURNED: Final = range(5, 9)
+"""EXIF's tag, and its values for an image that lies on its side."""
+
 _STRIPS: Final = ((273, 279), (324, 325))
 """TIFF's tags of offsets and lengths, of strips and of tiles."""
 
@@ -60,11 +64,14 @@ def decode(path: Path) -> NDArray[np.uint8]:
         raise DataError(f"{_unreadable([path])} ({error})") from error
 
 
-def check_files(paths: Sequence[Path]) -> None:
+def check_files(paths: Sequence[Path]) -> list[tuple[int, int]]:
     """Name all files that are no images, or not all of one, before a search starts.
 
     Nothing is decoded: the header is read, and the end looked at. Of damage inside of a file,
     only that in a PNG is found, by its checksums, unless there are too many.
+
+    Returns:
+        Height and width of each image, turned as the camera was held.
 
     Raises:
         DataError: Some are damaged, have more than 8 bits a channel, or would need too much
@@ -73,10 +80,12 @@ def check_files(paths: Sequence[Path]) -> None:
     from PIL import Image
 
     unreadable, deep, huge = [], [], []
+    sizes = []
     checksummed = 0
     for path in paths:
         try:
             with _without_warnings(), path.open("rb") as stream, Image.open(stream) as image:
+                sizes.append(_size(image))
                 size = stream.seek(0, 2)
                 if not _is_whole(image, stream, size):
                     unreadable.append(path)
@@ -107,6 +116,14 @@ def check_files(paths: Sequence[Path]) -> None:
         )
     if problems:
         raise DataError("\n".join(problems))
+    return sizes
+
+
+def _size(image: Image.Image) -> tuple[int, int]:
+    width, height = image.size
+    # Other formats would be decoded for it.
+    is_turned = image.format in ("JPEG", "MPO") and image.getexif().get(_ORIENTATION) in _TURNED
+    return (width, height) if is_turned else (height, width)
 
 
 def _is_whole(image: Image.Image, stream: IO[bytes], size: int) -> bool:

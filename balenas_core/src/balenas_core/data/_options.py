@@ -107,6 +107,11 @@ class ImageFolderOptions(ImageOptions):
     min_crop: float = Field(
         default=0.08, gt=0, le=1, description="Smallest part of an image's area that a crop keeps."
     )
+    cache: bool = Field(
+        default=False,
+        description="Keep decoded images on the disk, in the folder for caches, from where they "
+        "are mapped into memory: as many bytes as all images have pixels, times three.",
+    )
     test_fraction: float = Field(
         default=0.2,
         ge=0,
