@@ -9,9 +9,11 @@ from balenas_core.config import (
     CurvatureConfig,
     EarlyStoppingConfig,
     PerturbationConfig,
+    ProcessesConfig,
     TrainingConfig,
 )
 from balenas_core.distributions import PointDistribution
+from balenas_core.engine._shared_step import SharedStep
 from balenas_core.engine.bilevel import BilevelLoop, Precision
 from balenas_core.engine.modifiers import (
     EarlyStopping,
@@ -20,6 +22,7 @@ from balenas_core.engine.modifiers import (
     perturbation_radius,
     perturbed,
 )
+from balenas_core.engine.processes import Processes
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.proxy import Batch
 from balenas_core.interfaces.space import Task
@@ -85,13 +88,24 @@ def _loop(**options):
     seen = []
     forward = supernet.forward
     supernet.forward = lambda x, weights: seen.append(weights) or forward(x, weights)
+    device, distribution = torch.device("cpu"), _point().double()
+    optimizer = SimpleNamespace(set_progress=lambda fraction: None)
     loop = BilevelLoop(
         supernet,
-        _point().double(),
-        SimpleNamespace(set_progress=lambda fraction: None),
+        distribution,
+        optimizer,
         training=TrainingConfig(lr=0.1),
-        precision=Precision(torch.device("cpu"), torch.float64),
+        precision=Precision(device, torch.float64),
         generator=_generator(),
+        shared=SharedStep(
+            Processes(0, 1, device),
+            ProcessesConfig(),
+            supernet=supernet,
+            distribution=distribution,
+            optimizer=optimizer,
+            seed=0,
+        ),
+        optimizer_generator=_generator(),
         **options,
     )
     images = torch.randn(8, *task.input_shape, dtype=torch.float64, generator=_generator(1))
@@ -101,8 +115,8 @@ def _loop(**options):
 def test_the_network_is_trained_at_perturbed_weights_that_are_never_written_back():
     loop, batch, seen = _loop(perturbation=PerturbationConfig(start=0.1, end=0.2))
     logits = loop.distribution.logits["operations"].detach().clone()
-    for _ in range(20):
-        loop.weight_step(batch)
+    for step in range(20):
+        loop.weight_step(batch, step)
     mean = loop.distribution.mean_weights()["operations"].detach()
     distances = [(w["operations"] - mean).abs().max().item() for w in seen]
     assert min(distances) > 0
@@ -114,9 +128,9 @@ def test_the_network_is_trained_at_perturbed_weights_that_are_never_written_back
 
 def test_progress_widens_the_perturbation():
     loop, batch, seen = _loop(perturbation=PerturbationConfig(start=0.0, end=0.3))
-    loop.weight_step(batch)
+    loop.weight_step(batch, 0)
     loop.set_progress(1.0)
-    loop.weight_step(batch)
+    loop.weight_step(batch, 1)
     mean = loop.distribution.mean_weights()["operations"].detach()
     torch.testing.assert_close(seen[0]["operations"], mean)
     assert (seen[1]["operations"] - mean).abs().max() > 0.05

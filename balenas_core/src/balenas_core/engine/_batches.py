@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Literal
 
 import torch
 
 from balenas_core.config import SearchConfig
-from balenas_core.data import BatchLoader, split
+from balenas_core.data import BatchLoader, ImagePart, split
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.random import derive_seed
 
@@ -17,7 +18,8 @@ class SearchBatches:
     """Batches of the training half and of the validation half.
 
     Args:
-        train: Augmented images that train the weights.
+        train: Augmented images that train the weights; of several processes, this one's share.
+        whole_train: The same whole, for what a process does on its own.
         validation: Augmented images that train the architecture, as in the DARTS code.
         evaluation: The images of ``validation`` in order and without augmentation, which
             measure accuracy.
@@ -27,6 +29,7 @@ class SearchBatches:
     """
 
     train: BatchLoader
+    whole_train: BatchLoader
     validation: BatchLoader
     evaluation: BatchLoader
     shared_evaluation: BatchLoader
@@ -60,43 +63,46 @@ class SearchBatches:
             seed=derive_seed(config.seed, "split"),
             batch_size=training.batch_size,
         )
-        device = device or torch.device("cpu")
-        pin = device.type == "cuda"
-        transform_on = device if training.augment_on_device else None
         augmented = replace(parts.validation, transform=dataset.augment)
-        train, validation, evaluation = (
-            BatchLoader(
+        alone = (0, 1)
+
+        def loader(
+            part: ImagePart,
+            name: str,
+            *,
+            shuffle: bool = True,
+            shard: tuple[int, int] = alone,
+            shards: Literal["images", "batches"] = "images",
+        ) -> BatchLoader:
+            return BatchLoader(
                 part,
                 batch_size=training.batch_size,
                 seed=derive_seed(config.seed, name),
                 workers=training.workers,
                 shuffle=shuffle,
                 drop_last=shuffle,
-                shard=shard if shuffle else (0, 1),
-                transform_on=transform_on,
-                pin=pin,
-            )
-            for part, name, shuffle in (
-                (parts.train, "train", True),
-                (augmented, "validation", True),
-                (parts.validation, "evaluation", False),
-            )
-        )
-        shared = evaluation
-        if shard[1] > 1:
-            shared = BatchLoader(
-                parts.validation,
-                batch_size=training.batch_size,
-                seed=derive_seed(config.seed, "evaluation"),
-                workers=training.workers,
-                shuffle=False,
-                drop_last=False,
                 shard=shard,
-                shards="batches",
-                transform_on=transform_on,
-                pin=pin,
+                shards=shards,
+                transform_on=device if training.augment_on_device else None,
+                pin=device is not None and device.type == "cuda",
             )
-        return cls(train, validation, evaluation, shared, len(parts.validation), dataset)
+
+        train = loader(parts.train, "train", shard=shard)
+        evaluation = loader(parts.validation, "evaluation", shuffle=False)
+        is_shared = shard != alone
+        return cls(
+            train=train,
+            whole_train=loader(parts.train, "train") if is_shared else train,
+            validation=loader(augmented, "validation", shard=shard),
+            evaluation=evaluation,
+            shared_evaluation=loader(
+                parts.validation, "evaluation", shuffle=False, shard=shard, shards="batches"
+            )
+            if is_shared
+            else evaluation,
+            validation_images=len(parts.validation),
+            dataset=dataset,
+        )
 
     def divided(
         self, fraction: float, batch_size: int, seed: int
@@ -118,5 +124,11 @@ class SearchBatches:
 
     def close(self) -> None:
         """End the processes that load images."""
-        for loader in (self.train, self.validation, self.evaluation, self.shared_evaluation):
+        for loader in (
+            self.train,
+            self.whole_train,
+            self.validation,
+            self.evaluation,
+            self.shared_evaluation,
+        ):
             loader.close()

@@ -248,6 +248,7 @@ class Learning:
             )
             prior = form_prior(job, config.architectures, seed=seed, report=self._report_prior)
         components.distribution.set_offset(prior.offset(config.scale))
+        self._processes.unify(components.distribution.state_dict().values())
         self._is_informed = True
         seconds, decisions = self._clock.seconds("prior"), components.space.decisions
         if self._run is not None:

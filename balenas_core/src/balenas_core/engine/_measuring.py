@@ -94,14 +94,14 @@ class Measuring:
 
     def training_batches(self, epoch: int) -> Iterator[Batch]:
         """Yield the batches of the training half in an epoch, on the device."""
-        return self._moved(self._batches.train.iterate(epoch))
+        return self._moved(self._batches.whole_train.iterate(epoch))
 
     def validation_batches(self) -> Iterator[Batch]:
         """Yield the batches of the validation half, on the device."""
         return self._moved(self._batches.evaluation.iterate(0))
 
     def _recalibrate(self, network: nn.Module) -> None:
-        batches = itertools.islice(self._batches.train.iterate(0), RECALIBRATION_BATCHES)
+        batches = itertools.islice(self._batches.whole_train.iterate(0), RECALIBRATION_BATCHES)
         update_bn((self.precision.move(batch).images for batch in batches), network)
 
     def _evaluation(self, network: nn.Module) -> tuple[float, float]:
