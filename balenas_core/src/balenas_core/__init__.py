@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from balenas_core.interfaces.executor import Executor as Executor
     from balenas_core.interfaces.optimizer import (
         ArchitectureOptimizer as ArchitectureOptimizer,
-        Combination as Combination,
         Objective as Objective,
     )
     from balenas_core.interfaces.proxy import Batch as Batch, Proxy as Proxy
@@ -72,7 +71,6 @@ _MODULE_OF = {
     "Edge": "interfaces.architecture",
     "Executor": "interfaces.executor",
     "ImageDataset": "interfaces.dataset",
-    "Combination": "interfaces.optimizer",
     "Objective": "interfaces.optimizer",
     "PluginOptions": "plugins.options",
     "Proxy": "interfaces.proxy",

@@ -185,6 +185,7 @@ def estimate(
             learned,
             components.selector,
             None,
+            who=f"selector {config.selector.name!r}",
             check_epochs=config.check_epochs,
             emit=lambda event: None,
             processes=Processes(0, 1, precision.device),

@@ -10,9 +10,9 @@ from torch import Generator
 from balenas_core import (
     ArchitectureDistribution,
     ArchitectureOptimizer,
-    Combination,
     Objective,
 )
+from balenas_core.interfaces.optimizer import Combination
 from balenas_optimizer_baselines._descent import check_loss, checked_step, make_adam
 from balenas_optimizer_baselines._gradient import plain_gradient, unrolled_gradient
 from balenas_optimizer_baselines._options import AdamOptions

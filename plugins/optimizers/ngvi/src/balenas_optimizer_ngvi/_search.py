@@ -8,9 +8,10 @@ from typing import Any
 import torch
 from torch import Generator
 
-from balenas_core import ArchitectureOptimizer, Combination, Objective
+from balenas_core import ArchitectureOptimizer, Objective
 from balenas_core.distributions import GaussianDistribution
 from balenas_core.errors import DivergenceError
+from balenas_core.interfaces.optimizer import Combination
 from balenas_optimizer_ngvi._config import (
     DEFAULTS,
     PRIOR_TOLERANCE,
