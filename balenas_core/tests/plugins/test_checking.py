@@ -40,7 +40,7 @@ BAD = {
     "raises": ({"before": "1 / 0"}, "ZeroDivisionError: division by zero"),
     "exits": ({"before": "raise SystemExit(0)"}, "SystemExit: 0"),
     "dies": ({"before": "import os; os._exit(3)"}, "it ended its process with exit code 3"),
-    "hangs": ({"before": "import time; time.sleep(99)"}, "it did not end within 40 s"),
+    "hangs": ({"before": "import time; time.sleep(99)"}, "it did not end within its time limit"),
     "kills": ({"before": "import os; os.kill(os.getpid(), 9)"}, "was ended by signal 9"),
     "interrupts": ({"before": "raise KeyboardInterrupt"}, "KeyboardInterrupt"),
     "late": ({"importing": "raise GeneratorExit"}, "GeneratorExit"),
@@ -107,7 +107,7 @@ def verdicts(tmp_path_factory):
         refs.append(HookRef(name, entry.distribution, "1.0", entry.value, None, None, "", entry))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        found = check_plugins(refs, limit=40)
+        found = check_plugins(refs, limit=15)
     return {(verdict.kind, verdict.name): verdict for verdict in found}
 
 

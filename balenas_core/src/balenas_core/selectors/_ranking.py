@@ -72,7 +72,7 @@ class RankingSelector(PoolSelector):
         columns = {name: [row[name] for row in table] for name in self._proxies}
         check_scores(table)
         for name, column in columns.items():
-            if len(pool) > 1 and not any(map(math.isfinite, column)):
+            if not failures.has(name) and not any(map(math.isfinite, column)):
                 _log.warning(
                     "proxy %r gives none of the %d candidates a finite score; the other proxies "
                     "alone rank them",
@@ -118,6 +118,10 @@ class _Failures:
         self._counts: dict[str, int] = {}
         self._first: dict[str, Exception] = {}
         self._without_score = 0
+
+    def has(self, name: str) -> bool:
+        """Whether a proxy failed, which was said."""
+        return name in self._counts
 
     def add(self, draw: Draw, found: ProxyScores) -> None:
         for name, error in found.errors.items():
