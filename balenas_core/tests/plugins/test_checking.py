@@ -107,7 +107,8 @@ def verdicts(tmp_path_factory):
         refs.append(HookRef(name, entry.distribution, "1.0", entry.value, None, None, "", entry))
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(str(site))
-        found = check_plugins(refs, limit=15)
+        found = check_plugins([ref for ref in refs if ref.name != "hangs"])
+        found += check_plugins([ref for ref in refs if ref.name == "hangs"], limit=5)
     return {(verdict.kind, verdict.name): verdict for verdict in found}
 
 
