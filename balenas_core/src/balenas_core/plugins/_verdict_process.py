@@ -341,4 +341,5 @@ def _hooks(request: Request) -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     """Return why a plugin does not work, without its name and remedy, which are known."""
-    return told(error.__cause__ or error)
+    is_whole = isinstance(error, DeclarationError) or error.__cause__ is None
+    return told(error if is_whole else error.__cause__)
