@@ -57,7 +57,8 @@ BAD = {
     "text": ({"arguments": "needs={'space': 'supernet'}"}, r"such as \('supernet',\)"),
     "kindless": ({"arguments": "defaults={'widget': 'x'}"}, "names 'widget', which is no kind"),
     "target": ({"arguments": "implementation='no_colon'"}, "must be 'package.module:attribute'"),
-    "function": ({"arguments": "implementation='math:sqrt'"}, "its implementation cannot be called as proxy"),
+    "function": ({"arguments": "implementation='math:sqrt'"},
+                 "its implementation cannot be called as proxy"),
     "other_kind": ({"arguments": "implementation='builtins:dict'"}, "dict is no Proxy; derive"),
     "future": ({"arguments": "api_version=(2, 3)"}, "plugin API 2 to 3, this balenas-core has 1"),
 }  # fmt: skip

@@ -341,5 +341,5 @@ def _hooks(request: Request) -> tuple[str, ...]:
 
 def _reason(error: Exception) -> str:
     """Return why a plugin does not work, without its name and remedy, which are known."""
-    is_whole = isinstance(error, DeclarationError) or error.__cause__ is None
-    return told(error if is_whole else error.__cause__)
+    cause = None if isinstance(error, DeclarationError) else error.__cause__
+    return told(cause or error)
