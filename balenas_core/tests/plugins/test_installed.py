@@ -91,3 +91,11 @@ def test_of_names_that_differ_in_case_the_exact_one_is_found(install):
     declare(install, "FINE = acme_odd:plugin")
     assert Registry().find("proxy", "fine").name == "fine"
     assert Registry().find("proxy", "FINE").name == "FINE"
+
+
+def test_of_a_name_that_is_declared_twice_the_first_line_holds(install):
+    declare(install, "fine = acme_elsewhere:plugin")
+    registry = Registry()
+    assert registry.find("proxy", "fine").target == "acme_odd:plugin"
+    (second,) = [ref for ref in registry.refs("proxy") if ref.target == "acme_elsewhere:plugin"]
+    assert "declares the name a second time" in second.fault

@@ -102,18 +102,14 @@ def entries() -> list[Entry]:
             continue
         name, version = name_of(distribution), version_of(distribution)
         place = "" if name else _place(distribution, text)
-        found += [
-            Entry(
-                "" if value is None else group,
-                key,
-                value or "",
-                name or UNKNOWN,
-                version,
-                place,
-                _fault(group, key, value),
-            )
-            for group, key, value in lines
-        ]
+        named: set[tuple[str, str]] = set()
+        for group, key, value in lines:
+            fault = _fault(group, key, value)
+            if fault is None and (group, key) in named:
+                fault = f"its {_FILE} declares the name a second time"
+            named.add((group, key))
+            kept = "" if value is None else group
+            found.append(Entry(kept, key, value or "", name or UNKNOWN, version, place, fault))
     return found
 
 
