@@ -152,7 +152,6 @@ def _space(**methods):
 SPACES = {
     "network": (lambda self, architecture, task: None, r"network\(\) must return a torch.nn"),
     "random": (lambda self, generator: "text", r"random\(\) must return an Architecture"),
-    "decisions": (property(lambda self: ()), "decisions must be a tuple of Decision"),
     "discretize": (lambda self, weights: None, r"discretize\(\) must return an Architecture"),
 }
 
@@ -162,6 +161,25 @@ def test_a_space_that_returns_garbage_is_refused(method):
     function, message = SPACES[method]
     with pytest.raises(UnfitError, match=message):
         check_space(_space(**{method: function}), Task((1, 8, 8), 3))
+
+
+@pytest.mark.parametrize("decisions", [(), None, ("text",)])
+def test_a_space_without_decisions_is_the_one_that_is_named(decisions):
+    odd = type("Odd", (ToySpace,), {"decisions": property(lambda self: decisions)})
+    registry = toy_registry()
+    registry.add("toy", toy_plugin("space", odd, provides=("supernet",)))
+    with pytest.raises(PluginLoadError, match=r"space plugin 'toy' .*decisions must be a tuple of"):
+        search(registry).run()
+
+
+@pytest.mark.parametrize("field", ["input_shape", "class_names"])
+def test_a_data_set_without_shape_or_classes_is_the_one_that_is_named(field):
+    from dataclasses import replace
+
+    registry = toy_registry()
+    registry.add("data", toy_plugin("dataset", lambda: replace(toy_data(), **{field: None})))
+    with pytest.raises(PluginLoadError, match=r"dataset plugin 'data' .*input_shape must be"):
+        search(registry).run()
 
 
 def test_a_space_and_data_that_work_pass():

@@ -24,7 +24,7 @@ from balenas_core.errors import (
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.selection import Candidate, Selection
-from balenas_core.interfaces.space import AnySpace, Decision, Task
+from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.foreign import foreign_code
 from balenas_core.plugins.known import is_first_party
 from balenas_core.plugins.ref import PluginRef
@@ -95,18 +95,12 @@ def _ref(kind: str, config: SearchConfig, registry: Registry) -> PluginRef | Non
 
 
 def check_space(space: AnySpace, task: Task) -> None:
-    """Check decisions, architectures, one network and the supernet of a space.
+    """Check architectures and one network of a space; its decisions are checked already.
 
     Raises:
         UnfitError: One of them is none.
     """
     decisions = space.decisions
-    is_table = isinstance(decisions, tuple | list) and len(decisions) > 0
-    if not is_table or not all(isinstance(one, Decision) for one in decisions):
-        raise UnfitError("space", f"decisions must be a tuple of Decision; got {_kind(decisions)}")
-    for decision in decisions:
-        if not decision.slots or not decision.choices:
-            raise UnfitError("space", f"decision {decision.name!r} has no slots, or no choices")
     drawn = space.random(generator(0, "look"))
     favoured = space.discretize({d.name: torch.full(d.shape, 1 / d.shape[1]) for d in decisions})
     for method, architecture in (("random", drawn), ("discretize", favoured)):

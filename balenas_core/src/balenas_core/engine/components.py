@@ -20,13 +20,13 @@ from balenas_core.config import (
     resolve_proxies,
 )
 from balenas_core.engine._trackers import Trackers
-from balenas_core.errors import PluginLoadError
+from balenas_core.errors import PluginLoadError, UnfitError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.distribution import ArchitectureDistribution
 from balenas_core.interfaces.optimizer import ArchitectureOptimizer
 from balenas_core.interfaces.proxy import Proxy
 from balenas_core.interfaces.selection import Selector
-from balenas_core.interfaces.space import AnySpace, Task
+from balenas_core.interfaces.space import AnySpace, Decision, Task
 from balenas_core.plugins.registry import Registry
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.random import generator
@@ -66,7 +66,7 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
         registry,
         "distribution",
         config.distribution,
-        decisions=space.decisions,
+        decisions=_decisions(space),
         generator=generator(config.seed, "distribution"),
     )
 
@@ -84,7 +84,7 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
     return Components(
         space=space,
         dataset=dataset,
-        task=Task(dataset.input_shape, dataset.num_classes),
+        task=_task(dataset),
         distribution=distribution,
         make_optimizer=make_optimizer,
         selector=_build_selector(registry, config.selector),
@@ -104,6 +104,43 @@ def _prior_proxies(registry: Registry, config: InformedPriorConfig | None) -> di
 
 def _build_proxies(registry: Registry, options: RankingOptions) -> dict[str, Proxy]:
     return {name: _build(registry, "proxy", s) for name, s in options.proxies.items()}
+
+
+def _decisions(space: AnySpace) -> tuple[Decision, ...]:
+    """Return the decisions of a space, once they are some: a distribution is built for them.
+
+    Raises:
+        UnfitError: They are not.
+    """
+    decisions: object = space.decisions
+    if (
+        not isinstance(decisions, tuple | list)
+        or not decisions
+        or not all(isinstance(one, Decision) and one.slots and one.choices for one in decisions)
+    ):
+        raise UnfitError(
+            "space",
+            f"decisions must be a tuple of at least one Decision, each with slots and choices; got "
+            f"{str(decisions)[:80]}",
+        )
+    return tuple(decisions)
+
+
+def _task(dataset: ImageDataset) -> Task:
+    """Return what networks are built for.
+
+    Raises:
+        UnfitError: The data set has no shape, or no classes.
+    """
+    try:
+        channels, height, width = dataset.input_shape
+        return Task((channels, height, width), dataset.num_classes)
+    except (TypeError, ValueError) as error:
+        raise UnfitError(
+            "dataset",
+            f"input_shape must be (channels, height, width) and class_names a list; got "
+            f"{dataset.input_shape!r} and {str(dataset.class_names)[:80]}",
+        ) from error
 
 
 def _build_selector(registry: Registry, section: PluginSection) -> Selector:
