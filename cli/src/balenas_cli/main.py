@@ -14,6 +14,7 @@ from balenas_cli.commands import (
     doctor,
     estimate,
     export,
+    plugin_author,
     plugins,
     report,
     resume,
@@ -45,6 +46,8 @@ app.command(cls=LazyCommand, rich_help_panel="Use what was found")(report.report
 app.command(cls=LazyCommand, rich_help_panel="Look around")(score.score)
 app.command(cls=LazyCommand, rich_help_panel="Look around")(correlate.correlate)
 app.add_typer(bench.app, name="bench", rich_help_panel="Look around")
+plugins.app.command(cls=LazyCommand)(plugin_author.new)
+plugins.app.command(cls=LazyCommand)(plugin_author.check)
 app.add_typer(plugins.app, name="plugins", rich_help_panel="Look around")
 app.command(cls=LazyCommand, rich_help_panel="Look around")(describe.describe)
 app.command(cls=LazyCommand, rich_help_panel="Look around")(doctor.doctor)

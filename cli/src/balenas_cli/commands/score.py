@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from balenas_cli.shell.complete import complete
-from balenas_cli.shell.options import Json
+from balenas_cli.shell.options import Json, PluginFiles
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,7 @@ def score(
             show_default=False,
         ),
     ] = None,
+    plugin: PluginFiles = None,
     proxy: Annotated[
         str | None,
         typer.Option(
@@ -253,9 +254,11 @@ def score(
     import contextlib
     import sys
 
+    from balenas_cli.plans.resolve import add_plugins
     from balenas_cli.plans.score_plan import plan
 
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints is no result
+        add_plugins(plugin)
         planned = plan(
             architectures or [],
             space=space,

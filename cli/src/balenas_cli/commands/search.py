@@ -19,6 +19,7 @@ def search(
     selector: options.Selector = None,
     data: options.Data = None,
     data_root: options.DataRoot = None,
+    plugin: options.PluginFiles = None,
     tracker: options.Trackers = None,
     epochs: options.Epochs = None,
     batch_size: options.BatchSize = None,
@@ -47,10 +48,11 @@ def search(
     """
     parameters = locals()
     from balenas_cli.jobs.search_run import execute
-    from balenas_cli.plans.resolve import resolve
+    from balenas_cli.plans.resolve import add_plugins, resolve
     from balenas_cli.shell.console import print_json, print_text
     from balenas_core.config import to_yaml
 
+    add_plugins(plugin)
     resolved = resolve(config, parameters=parameters, overrides=set_, preset=preset)
     how = checked_resume(resume)
     if how == "never":

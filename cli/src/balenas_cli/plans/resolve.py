@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from balenas_cli.plans.data_place import place_option
 from balenas_cli.shell.options import KEY_OF_FLAG
 from balenas_core.errors import PluginLoadError, UsageError
+from balenas_core.plugins.from_path import add_from_path
 from balenas_core.plugins.registry import PluginRef, default_registry
 
 if TYPE_CHECKING:
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
 _DATA_ROOT = "data_root"
 FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
 FLAG_NAMES["data.path"] = "--data-root"
+
+
+def add_plugins(files: Sequence[Path] | None) -> None:
+    """Let this process use the plugins of files and projects that are not installed.
+
+    Raises:
+        UsageError: One is missing, or has no plugin in it.
+        PluginLoadError: One cannot be imported.
+    """
+    for file in files or ():
+        add_from_path(default_registry(), file)
 
 
 def resolve(

@@ -221,6 +221,16 @@ Set = Annotated[
         rich_help_panel=_CONFIG,
     ),
 ]
+PluginFiles = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--plugin",
+        metavar="FILE",
+        help="Python file, or project, whose plugins can be used though they are not installed. "
+        "May be repeated.",
+        rich_help_panel=_PLUGINS,
+    ),
+]
 ResumeHow = Annotated[
     str,
     typer.Option(
