@@ -83,7 +83,7 @@ def test_a_plugin_is_used_from_a_file(balenas, tmp_path):
     (tmp_path / "acme_one.py").write_text(GOOD)
     answer = balenas(
         "score", *CELLS, "--space", "nb201", "--plugin", "acme_one.py", "--proxy",
-        "acme_one,params", "--json", "--quiet", "--set", "space.channels=2", "--input", "3x8x8",
+        "acme_one,params", "--json", "--quiet", "--set", "space.channels=2", "--batch-size", "2",
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
     (row,) = json.loads(answer.stdout)

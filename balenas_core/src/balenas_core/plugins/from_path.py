@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from balenas_core.errors import PluginLoadError, UsageError
-from balenas_core.plugins.hooks import LOAD_ERRORS, Hooks
+from balenas_core.plugins.foreign import foreign_code
 from balenas_core.plugins.plugin import GROUPS, HOOKS_GROUP, Plugin
 from balenas_core.plugins.registry import Registry
 
@@ -66,11 +66,7 @@ def _of_module(module: Any) -> list[tuple[str, str, Any]]:
 
 
 def _has_hooks(module: Any) -> bool:
-    try:
-        Hooks().register(module)
-    except TypeError:
-        return False
-    return True
+    return any(hasattr(value, "balenas_impl") for value in vars(module).values())
 
 
 def _of_project(folder: Path) -> list[tuple[str, str, Any]]:
@@ -108,8 +104,9 @@ def _import(name: str, folder: Path, shown: Path) -> Any:
     if place not in sys.path:
         sys.path.insert(0, place)
     try:
-        return importlib.import_module(name)
-    except LOAD_ERRORS as error:
+        with foreign_code(str(shown), "while it was imported"):
+            return importlib.import_module(name)
+    except Exception as error:
         raise PluginLoadError(
             f"{shown} cannot be imported: {type(error).__name__}: {error}. Correct it."
         ) from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import subprocess
 import sys
+from collections.abc import Callable, Mapping
 from contextlib import chdir
 from importlib.metadata import EntryPoint
 from pathlib import Path
@@ -41,12 +42,12 @@ class HookConformance:
 
     def entry_point(self) -> EntryPoint:
         """Return the entry point."""
-        found = [e for e in default_registry().hook_entry_points() if e.name == self.plugin_name]
+        found = [r for r in default_registry().hook_refs() if r.name == self.plugin_name]
         assert found, (
             f"no entry point {self.plugin_name!r} in the group {HOOKS_GROUP!r}; declare one in "
             f'pyproject.toml: [project.entry-points."{HOOKS_GROUP}"]'
         )
-        return found[0]
+        return EntryPoint(self.plugin_name, found[0].target, HOOKS_GROUP)
 
     def plugin(self) -> Any:
         """Return the module or object with the hooks."""
@@ -108,7 +109,7 @@ class HookConformance:
         hooks, events = self._hooks(), self._events(tmp_path)
         with chdir(tmp_path):
             for name, event in events:
-                hooks.call(name, event=event)
+                hooks.call(name, _given(event))
         assert not hooks.failures, f"{hooks.failures[0].reason}; a hook must handle every event"
 
     def test_events_stay_as_they_were(self, tmp_path: Path) -> None:
@@ -116,7 +117,7 @@ class HookConformance:
         with chdir(tmp_path):
             for name, event in events:
                 before = _plain(event)
-                hooks.call(name, event=event)
+                hooks.call(name, _given(event))
                 assert _plain(event) == before, (
                     f"{name} changes its event, which others get after it; work on copies"
                 )
@@ -125,15 +126,15 @@ class HookConformance:
         hooks, events = self._hooks(), self._events(tmp_path)
         with chdir(tmp_path):
             for name, event in events:  # what is loaded at first use
-                hooks.call(name, event=event)
+                hooks.call(name, _given(event))
             with unchanged_process(f"hook {self.plugin_name!r}"):
                 for name, event in events:
-                    hooks.call(name, event=event)
+                    hooks.call(name, _given(event))
 
     def test_what_it_registers_can_be_used(self) -> None:
         registry = Registry(use_entry_points=False)
         hooks = self._hooks()
-        hooks.call("balenas_register", registry=registry)
+        hooks.call("balenas_register", lambda: {"registry": registry})
         assert not hooks.failures, f"balenas_register: {hooks.failures[0].reason}"
         for ref in registry.refs():
             try:
@@ -145,7 +146,7 @@ class HookConformance:
         hooks = self._hooks()
         with chdir(tmp_path):
             for error in (ValueError("it broke"), SearchInterrupted("stopped")):
-                hooks.call("balenas_search_failed", event=SearchFailed(error))
+                hooks.call("balenas_search_failed", _given(SearchFailed(error)))
         assert not hooks.failures, f"{hooks.failures[0].reason}"
 
     def _hooks(self) -> Hooks:
@@ -176,3 +177,7 @@ class HookConformance:
 
 def _plain(event: Event) -> Any:
     return copy.deepcopy(dict(event.metrics)) if isinstance(event, EpochEnded) else repr(event)
+
+
+def _given(event: Event) -> Callable[[], Mapping[str, Any]]:
+    return lambda: {"event": event}

@@ -137,6 +137,10 @@ class PluginConformance:
             f"the module that the entry point names {problems}. Keep it light: no torch, no work "
             f"at import; put the implementation into a module of its own"
         )
+        assert "was put back" not in done.stderr, (
+            f"the module that the entry point names changes the process at import: {done.stderr}. "
+            f"Keep it light: a declaration, and no work"
+        )
         assert not done.stdout, (
             f"the module that the entry point names prints {done.stdout[:80]!r} at import, which "
             f"spoils --json; remove that"

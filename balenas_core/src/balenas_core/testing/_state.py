@@ -146,16 +146,32 @@ class ProcessState:
                     setattr(_OWNERS[name], key, function)
 
 
+class _PutBack(logging.Handler):
+    """Remembers what a plugin changed where balenas has put it back at once."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.WARNING)
+        self.said: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if "put back" in record.getMessage():
+            self.said.append(record.getMessage())
+
+
 def guarded(test: Callable[..., None]) -> Callable[..., None]:
     """Return a test of the kit that finds what it did not look for: a process that is changed."""
 
     @functools.wraps(test)
     def run(self: Any, *args: Any, **kwargs: Any) -> None:
-        before = ProcessState()
+        before, put_back = ProcessState(), _PutBack()
+        foreign = logging.getLogger("balenas_core.plugins.foreign")
+        foreign.addHandler(put_back)
         try:
             test(self, *args, **kwargs)
             changes = before.changes(ignoring=(*RANDOM_NUMBERS, *_MOVED_BY_LIBRARIES))
+            changes += put_back.said
         finally:
+            foreign.removeHandler(put_back)
             before.restore()
         assert not changes, _changed(f"plugin {self.plugin_name!r}", changes)
 

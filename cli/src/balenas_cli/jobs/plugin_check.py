@@ -44,6 +44,12 @@ class TestPlugin({kit}):
 """
 
 
+_HOOKS = """
+    def plugin(self):
+        return __import__(self.plugin_name)
+"""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What one test of the kit says.
@@ -80,6 +86,8 @@ def run_kit(
     with tempfile.TemporaryDirectory() as folder:
         place = "" if path is None else str(path.resolve())
         text = _MODULE.format(kit=CLASSES[kind], path=place, name=name, options=options)
+        if kind == "hook" and path is not None:
+            text += _HOOKS
         (Path(folder) / "test_plugin.py").write_text(text, encoding="utf-8")
         report = Path(folder) / "report.xml"
         command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"]

@@ -46,7 +46,8 @@ def targets_of(text: str, kind: str | None) -> list[Target]:
         ]
         targets += [Target("hook", ref.name) for ref in registry.hook_refs() if ref.name == text]
         if not targets:
-            names = sorted({ref.name for ref in (*registry.refs(), *registry.hook_refs())})
+            hooks = [ref.name for ref in registry.hook_refs()]
+            names = sorted({*hooks, *(ref.name for ref in registry.refs())})
             raise PluginNotFoundError(
                 f"no plugin called {text!r}.{did_you_mean(text, names)} Give the name of one that "
                 f"is installed, a Python file, or a project's folder."

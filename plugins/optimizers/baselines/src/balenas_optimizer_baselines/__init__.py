@@ -79,9 +79,7 @@ snas = _preset("SNAS: Gumbel-softmax + adam", "SNAS")
 drnas = _preset("DrNAS: Dirichlet with an anchor + adam", "DRNAS")
 pc_darts = _preset("PC-DARTS: DARTS on a quarter of the channels, with edge weights", "PC_DARTS")
 sdarts_rs = _preset("SmoothDARTS: DARTS with random perturbation", "SDARTS_RS")
-balenas = _preset(
-    "BaLeNAS: Gaussian + ngvi, weights at samples and first alone, argmax", "BALENAS"
-)
+balenas = _preset("BaLeNAS: Gaussian + ngvi, weights at samples and first alone, argmax", "BALENAS")
 balenas_authors = _preset(
     "BaLeNAS as released: Gaussian + ngvi, short steps, weights at the mean", "BALENAS_AUTHORS"
 )
