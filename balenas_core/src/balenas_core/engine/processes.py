@@ -154,10 +154,9 @@ class Processes:
 
     def _raise_shared(self, error: Exception | None) -> None:
         shared = self.share(_portable(error))
-        if error is not None:
-            raise error
-        if shared is not None:
-            raise told_by_first(shared)
+        raised = shared if error is None else error
+        if raised is not None:
+            raise of_all(raised)
 
     def share(self, value: T) -> T:
         """Return the first process's value."""
@@ -197,14 +196,12 @@ class Processes:
         told = None if error is None else (str(error) or type(error).__name__, _exit_code(error))
         found = self.gather(told)
         if error is not None:
-            if not self.is_first and found[0] is not None:
-                raise told_by_first(error)
-            raise error
+            # Where the first one could not either, its error says enough.
+            raise of_all(error) if found[0] is not None else error
         for rank, one in enumerate(found):
             if one is not None:
                 kind = UsageError if one[1] == UsageError.exit_code else BalenasError
-                raised_elsewhere = kind(f"process {rank} of {self.count} cannot {what}: {one[0]}")
-                raise raised_elsewhere if self.is_first else told_by_first(raised_elsewhere)
+                raise of_all(kind(f"process {rank} of {self.count} cannot {what}: {one[0]}"))
 
     def check_same(self, what: str, tensors: Iterable[Tensor], advice: str) -> None:
         """Check that every process has the same numbers, by a checksum.
@@ -226,9 +223,11 @@ class Processes:
         others = [rank for rank, one in enumerate(found) if one != found[0]]
         if others:
             listed = ", ".join(f"process {rank}: {one}" for rank, one in enumerate(found))
-            raise BalenasError(
-                f"{what} must be the same in every process, and is not (checksums {listed}). "
-                f"{advice}"
+            raise of_all(
+                BalenasError(
+                    f"{what} must be the same in every process, and is not (checksums {listed}). "
+                    f"{advice}"
+                )
             )
 
 
@@ -241,15 +240,19 @@ def _portable(error: Exception | None) -> Exception | None:
     return copied
 
 
-def told_by_first(error: Exception) -> Exception:
-    """Return the error, marked as one that the first process raises and tells as well."""
-    error.is_told_by_first = True  # type: ignore[attr-defined]
+_OF_ALL: Final = "raised in every process"
+
+
+def of_all(error: Exception) -> Exception:
+    """Return the error, with a note that every process raises it, or the first one as well."""
+    if _OF_ALL not in getattr(error, "__notes__", ()):
+        error.add_note(_OF_ALL)
     return error
 
 
-def is_told_by_first(error: BaseException) -> bool:
-    """Whether the first process raises the same error, so that the others can be silent."""
-    return bool(getattr(error, "is_told_by_first", False))
+def is_of_all(error: BaseException) -> bool:
+    """Whether the first process raises the error as well, so that the others can be silent."""
+    return _OF_ALL in getattr(error, "__notes__", ())
 
 
 def _exit_code(error: Exception) -> int:
@@ -305,7 +308,7 @@ def losses_told(processes: Processes, *, is_stop_requested: Callable[[], bool]) 
     except (SearchInterrupted, DivergenceError):  # of all processes
         raise
     except Exception as error:
-        if processes.count == 1 or is_told_by_first(error):
+        if processes.count == 1 or is_of_all(error):
             raise
         _group.is_broken = True
         text = str(error).lower()

@@ -19,16 +19,16 @@ def follow(work: Callable[[], object]) -> None:
     try:
         work()
     except BalenasError as error:
-        from balenas_core.engine.processes import is_told_by_first
+        from balenas_core.engine.processes import is_of_all
 
-        if not (_is_of_all(error) or is_told_by_first(error)):
+        if not (_is_of_the_request(error) or is_of_all(error)):
             where = launch()
             for line in str(error).splitlines():
                 say(f"error: process {where.rank} of {where.count}: {line}")
         sys.exit(error.exit_code)
 
 
-def _is_of_all(error: BalenasError) -> bool:
+def _is_of_the_request(error: BalenasError) -> bool:
     """Whether every process has the same error: of the request, unless its machine lacks data."""
     is_of_request = isinstance(error, UsageError) and not isinstance(error, DataError)
     return is_of_request or isinstance(error, DivergenceError)
