@@ -33,6 +33,8 @@ from numpy.typing import NDArray
 from torch.nn import functional
 
 from balenas_core.data import BatchLoader, ImagePart
+from balenas_core.execution import LocalExecutor
+from balenas_core.interfaces.executor import Executor
 from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import default_registry
@@ -97,7 +99,7 @@ def cells(space: AnySpace, count: int | None) -> list[Any]:
 
 
 def scores_of(
-    job: ScoringJob, chosen: list[Any], output: Path, settings: str, jobs: int
+    job: ScoringJob, chosen: list[Any], output: Path, settings: str, executor: Executor
 ) -> Iterator[Any]:
     """Score what the file has not yet; yield its rows in the order of the cells."""
     file = ScoreFile(output, list(job.proxies), settings)
@@ -105,11 +107,13 @@ def scores_of(
     known = file.known()
     before, start = len(known), time.process_time()
     try:
-        for row in score_all(job, missing, jobs=jobs, dedupe=True, known=known):
+        for row in score_all(job, missing, executor=executor, dedupe=True, known=known):
             file.append(row.architecture, row.scored_as, row.scores)
     finally:
         file.close()
-    if missing and jobs == 1:  # the time of other processes is not known here
+    if missing and isinstance(
+        executor, LocalExecutor
+    ):  # the time of other processes is not known here
         seconds = time.process_time() - start
         print(
             f"scored {len(missing):,} cells, {len(known) - before:,} of them different, in "
@@ -145,6 +149,11 @@ def main() -> None:
         text.split(".")[0]: build("proxy", text) for text in arguments.proxies.split(",")
     }
     chosen = cells(space, arguments.cells)
+    executor: Executor = (
+        build("executor", f"joblib.workers={arguments.jobs}")
+        if arguments.jobs > 1
+        else build("executor", "local")
+    )
     draws = []
     for draw in range(arguments.draws):
         batch, task = real_batch(arguments.path, arguments.batch, arguments.shrink, draw)
@@ -152,7 +161,7 @@ def main() -> None:
         settings = f"{size}/{arguments.init}/{task.input_shape}/{arguments.batch}"
         settings += f"/{arguments.proxies}"
         output = arguments.output.with_stem(f"{arguments.output.stem}-{draw}")
-        rows = scores_of(job, chosen, output, f"{settings}/{draw}", arguments.jobs)
+        rows = scores_of(job, chosen, output, f"{settings}/{draw}", executor)
         draws.append([[row[name] for name in proxies] for row in rows])
     scores = np.mean(draws, axis=0)
     connected = np.array([cell.is_connected for cell in chosen])

@@ -42,6 +42,7 @@ HELP = [
     "config schema --help",
     "resume --help",
     "select --help",
+    "sweep --help",
     "runs --help",
     "runs list --help",
     "runs show --help",

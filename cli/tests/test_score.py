@@ -124,9 +124,8 @@ def test_a_file_of_architectures_may_have_comments(call, tmp_path):
 
 
 def test_jobs_give_the_same_file(call, tmp_path):
-    pytest.importorskip("joblib", reason="joblib is not installed")
     call(*TOY, "--all", "--output", "a.csv")
-    answer = call(*TOY, "--all", "--output", "b.csv", "--jobs", "2", "--backend", "threading")
+    answer = call(*TOY, "--all", "--output", "b.csv", "--jobs", "2")
     assert answer.code == 0, answer.err
     assert (tmp_path / "a.csv").read_bytes() == (tmp_path / "b.csv").read_bytes()
 
@@ -166,8 +165,12 @@ def test_jobs_give_the_same_file(call, tmp_path):
         (("score", "-s", "toi", "-p", "toy_params", "--all"), "error: --space: no space called"),
         ((*TOY, "--all", "--device", "gpu"), "device must be auto, cpu, cuda, cuda:N or mps"),
         ((*TOY, "--all", "--device", "cuda:99"), "device 'cuda:99' is not available here; use"),
-        ((*TOY, "--all", "--backend", "x"), "joblib has no back end 'x'"),
-        ((*TOY, "--all", "--jobs", "2", "--backend", "x"), "joblib has no back end 'x'"),
+        ((*TOY, "--all", "--executor", "joblab"), "error: --executor: no executor called 'joblab'"),
+        (
+            (*TOY, "--all", "--executor", "local", "--jobs", "2"),
+            "--jobs 2: executor 'local' has one worker, which is this process",
+        ),
+        ((*TOY, "--all", "--set", "executor.workers=2"), "executor.workers: unknown key"),
     ],
 )
 def test_what_cannot_be_scored_is_explained(call, arguments, message):

@@ -1,18 +1,23 @@
 """Many architectures scored, in this process and in others."""
 
 import math
-import os
-import signal
+import pickle
+import sys
+from concurrent.futures import Future
 
+import cloudpickle
 import pytest
 import torch
 
-from balenas_core.errors import BalenasError, UsageError
+from balenas_core.interfaces.executor import Executor, Workers
 from balenas_core.interfaces.proxy import Proxy
 from balenas_core.interfaces.space import Task
+from balenas_core.plugins.options import ExecutorOptions
 from balenas_core.scores import ScoringJob, score_all
 from balenas_core.scores.formula import fill_by_formula, formula_batch
 from balenas_core.testing import ToySpace
+
+cloudpickle.register_pickle_by_value(sys.modules[__name__])
 
 
 class LogitSum(Proxy):
@@ -55,13 +60,34 @@ def test_scores_do_not_depend_on_what_else_is_scored_or_on_the_global_generator(
     assert together["conv-conv"] != together["skip-skip"]
 
 
-@pytest.mark.parametrize("backend", ["threading", "loky"])
+class InParts(Executor):
+    """Has three workers on paper, and does everything here: items are parts of four."""
+
+    def open(self, work):
+        class Here(Workers):
+            count = 3
+
+            def submit(self, item):
+                future = Future()
+                future.set_result(pickle.loads(pickle.dumps(work))(item))
+                return future
+
+            def close(self):
+                pass
+
+        return Here()
+
+
+def in_parts(**options):
+    return InParts(ExecutorOptions(**options))
+
+
 @pytest.mark.parametrize("dedupe", [False, True])
-def test_jobs_give_the_same_in_the_same_order(backend, dedupe):
-    pytest.importorskip("joblib", reason="joblib is not installed")
-    alone = list(score_all(job(), architectures(), dedupe=dedupe))
-    parallel = score_all(job(), architectures(), jobs=2, backend=backend, dedupe=dedupe)
-    assert list(parallel) == alone
+@pytest.mark.parametrize("init", ["default", "supernet"])
+def test_workers_give_the_same_in_the_same_order(init, dedupe):
+    alone = list(score_all(job(init=init), architectures(), dedupe=dedupe))
+    shared = score_all(job(init=init), architectures(), executor=in_parts(), dedupe=dedupe)
+    assert list(shared) == alone
 
 
 def test_what_computes_the_same_is_scored_once_in_its_canonical_form():
@@ -112,20 +138,27 @@ def test_a_failure_is_the_lowest_score_with_its_cause():
         assert row.errors == ({"fails": "ValueError: a skip"} if is_failed else {})
 
 
-class KillsItsProcess(Proxy):
-    needs_data = False
+class BreaksOn(ToySpace):
+    """Cannot build one of its networks."""
 
-    def score(self, network, batch):
-        os.kill(os.getpid(), signal.SIGKILL)
+    def __init__(self, text):
+        super().__init__()
+        self.text = text
+
+    def network(self, architecture, task):
+        if str(architecture) == self.text:
+            raise RuntimeError("no such layer")
+        return super().network(architecture, task)
 
 
-def test_a_process_that_is_killed_is_no_bug():
-    pytest.importorskip("joblib", reason="joblib is not installed")
-    with pytest.raises(BalenasError, match="was killed, most likely for want of memory"):
-        list(score_all(job(proxies={"kills": KillsItsProcess()}), architectures(), jobs=2))
-
-
-def test_an_unknown_back_end_is_refused():
-    pytest.importorskip("joblib", reason="joblib is not installed")
-    with pytest.raises(UsageError, match="has no back end 'lokky' here"):
-        next(score_all(job(), architectures(), jobs=2, backend="lokky"))
+@pytest.mark.parametrize("executor", [None, in_parts()])
+def test_one_that_cannot_be_scored_fails_alone(executor):
+    whole = {row.architecture: row for row in score_all(job(), architectures())}
+    space = BreaksOn("conv-skip")
+    rows = list(score_all(job(space=space), architectures(), executor=executor))
+    for row in rows:
+        if row.architecture == "conv-skip":
+            assert row.scores == {"sum": -math.inf}
+            assert row.errors == {"sum": "RuntimeError: no such layer"}
+        else:
+            assert row == whole[row.architecture]

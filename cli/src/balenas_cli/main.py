@@ -22,6 +22,7 @@ from balenas_cli.commands import (
     score,
     search,
     select,
+    sweep,
     train,
 )
 from balenas_cli.shell.border import run_guarded
@@ -38,6 +39,7 @@ app.command(cls=LazyCommand, rich_help_panel="Search")(search.search)
 app.command(cls=LazyCommand, rich_help_panel="Search")(resume.resume)
 app.command(cls=LazyCommand, rich_help_panel="Search")(estimate.estimate)
 app.command(cls=LazyCommand, rich_help_panel="Search")(select.select)
+app.command(cls=LazyCommand, rich_help_panel="Search")(sweep.sweep)
 app.add_typer(runs.app, name="runs", rich_help_panel="Search")
 app.add_typer(config.app, name="config", rich_help_panel="Search")
 app.command(cls=LazyCommand, rich_help_panel="Use what was found")(train.train)

@@ -13,6 +13,7 @@ from balenas_core.config._expression import (
 from balenas_core.config._load import load_config as load_config, load_settings as load_settings
 from balenas_core.config._model import (
     DEFAULT_DATASET as DEFAULT_DATASET,
+    DEFAULT_EXECUTOR as DEFAULT_EXECUTOR,
     MOST_THREADS as MOST_THREADS,
     DeviceName as DeviceName,
     OutputPath as OutputPath,

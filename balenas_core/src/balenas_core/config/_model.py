@@ -299,7 +299,7 @@ class SearchConfig(BaseModel):
     executor: Annotated[PluginSection, section_validator("executor", default=DEFAULT_EXECUTOR)] = (
         Field(
             default=_FROM_DEFAULT,
-            description="Where independent pieces of work will run; changes nothing yet.",
+            description="Where candidates are scored, trained and measured that are independent.",
         )
     )
     check_epochs: int = Field(

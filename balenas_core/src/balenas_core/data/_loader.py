@@ -109,6 +109,11 @@ class BatchLoader:
         self._iterator: Iterator[_Read] | None = None
         self._serial = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A copy in another process begins anew, and loads there: it may not start processes.
+        fresh = {"_workers": 0, "_keys": _Keys(), "_loader": None, "_iterator": None}
+        return {**self.__dict__, **fresh}
+
     def iterate(self, epoch: int, start_step: int = 0) -> Iterator[Batch]:
         """Return the batches of one epoch, from batch ``start_step`` on.
 

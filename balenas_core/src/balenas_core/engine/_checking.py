@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import logging
 import math
+from functools import partial
 
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.result import Check
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.selection import Measured, SelectionContext
 from balenas_core.plugins.selector_options import TrainOptions
 from balenas_core.random import generator
 from balenas_core.selectors import trained
+
+_log = logging.getLogger(__name__)
 
 _TRIES = 100
 """Draws until one is another network than the choice; a space of one network has none."""
@@ -30,7 +34,8 @@ def check(
         seed: Seed of the search.
 
     Returns:
-        Both accuracies; None where every architecture is the same network.
+        Both accuracies; None where every architecture is the same network, or one of the two
+        cannot be trained.
 
     Raises:
         SearchInterrupted: A stop was requested; what is trained is not trained again.
@@ -38,12 +43,25 @@ def check(
     control = _control(chosen, context, seed)
     if control is None:
         return None
+    items = {f"check/{epochs}/{architecture}": architecture for architecture in (chosen, control)}
+    measure = partial(_trained_accuracy, epochs=epochs)
+    context.report(0, 2 * epochs)
     accuracies = []
-    for done, architecture in enumerate((chosen, control)):
-        context.report(done * epochs, 2 * epochs)
-        accuracies.append(_accuracy(architecture, epochs, context))
-    context.report(2 * epochs, 2 * epochs)
-    return Check(epochs, accuracies[0], control, accuracies[1])
+    for measured in context.measured(measure, items):
+        if measured.failure is not None:
+            _log.warning("the choice is not checked: %s", measured.failure)
+            return None
+        accuracies.append(measured.scores["accuracy"])
+        context.report(len(accuracies) * epochs, 2 * epochs)
+    first, second = (0.0 if math.isnan(accuracy) else accuracy for accuracy in accuracies)
+    return Check(epochs, first, control, second)
+
+
+def _trained_accuracy(
+    architecture: Architecture, context: SelectionContext, *, epochs: int
+) -> Measured:
+    network = trained(architecture, epochs, TrainOptions(), context)
+    return Measured({"accuracy": context.evaluate(network)})
 
 
 def _control(chosen: Architecture, context: SelectionContext, seed: int) -> Architecture | None:
@@ -54,12 +72,3 @@ def _control(chosen: Architecture, context: SelectionContext, seed: int) -> Arch
         if space.canonical(drawn) != canonical:
             return drawn
     return None
-
-
-def _accuracy(architecture: Architecture, epochs: int, context: SelectionContext) -> float:
-    def compute() -> dict[str, float]:
-        network = trained(architecture, epochs, TrainOptions(), context)
-        return {"accuracy": context.evaluate(network)}
-
-    accuracy = context.remember(f"check/{epochs}/{architecture}", compute)["accuracy"]
-    return 0.0 if math.isnan(accuracy) else accuracy

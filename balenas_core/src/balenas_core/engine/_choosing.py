@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 
+from balenas_core.engine._candidates import Candidates
 from balenas_core.engine._checking import check
 from balenas_core.engine._fitness import check_selection
 from balenas_core.engine._learned import Learned
@@ -15,6 +16,7 @@ from balenas_core.engine.processes import Processes
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.benchmark import BenchmarkEntry
 from balenas_core.interfaces.events import ArchitectureSelected, Event, SelectionProgress
+from balenas_core.interfaces.executor import Executor
 from balenas_core.interfaces.result import Check, SearchResult
 from balenas_core.interfaces.selection import SelectionContext, Selector
 from balenas_core.interfaces.space import AnySpace
@@ -29,6 +31,7 @@ class Choosing:
     Args:
         learned: Its distribution, its supernet, and what measures networks.
         selector: Ranks candidates.
+        executor: Where candidates are measured.
         run: Where scores are kept, so that none is computed twice; None to keep none.
         who: What messages call the selector.
         check_epochs: Epochs for which the choice and a uniform draw are trained; 0 for none.
@@ -41,6 +44,7 @@ class Choosing:
         self,
         learned: Learned,
         selector: Selector,
+        executor: Executor,
         run: RunDirectory | None,
         *,
         who: str,
@@ -51,6 +55,7 @@ class Choosing:
         self._processes = processes
         self._learned = learned
         self._selector = selector
+        self._executor = executor
         self._run = run
         self._who = who
         self._check_epochs = check_epochs
@@ -64,16 +69,18 @@ class Choosing:
         Raises:
             SearchInterrupted: A stop was requested.
         """
-        learned, context = self._learned, self.context()
+        learned = self._learned
         self._note("selection", 0, 0)
-        with self._clock.phase("selection"):
-            with foreign_code(self._who, "while it selected", draws=True):
-                selection = self._selector.select(context)
-            check_selection(selection, learned.space)
-        self._count_remembered("selection")
-        chosen = selection.chosen.architecture
-        self._emit(ArchitectureSelected(selection))
-        checked = self._check(chosen, context) if self._check_epochs else None
+        with Candidates(self._executor, self._scores, learned.stop_if_asked) as candidates:
+            context = self.context(candidates)
+            with self._clock.phase("selection"):
+                with foreign_code(self._who, "while it selected", draws=True):
+                    selection = self._selector.select(context)
+                check_selection(selection, learned.space)
+            self._count_remembered("selection")
+            chosen = selection.chosen.architecture
+            self._emit(ArchitectureSelected(selection))
+            checked = self._check(chosen, context) if self._check_epochs else None
         phases = ("selection", "check") if checked is not None else ("selection",)
         return SearchResult(
             selection=selection,
@@ -92,8 +99,12 @@ class Choosing:
         self._count_remembered("check")
         return checked
 
-    def context(self) -> SelectionContext:
-        """Return what the selector may look at."""
+    def context(self, candidates: Candidates | None = None) -> SelectionContext:
+        """Return what the selector may look at.
+
+        Args:
+            candidates: What measures them; None for one after the other.
+        """
         learned, measuring = self._learned, self._learned.measuring
         context = SelectionContext(
             space=learned.space,
@@ -114,6 +125,8 @@ class Choosing:
         )
         if self._scores is not None:
             context = replace(context, remember=self._scores.remember, seconds=self._seconds)
+        if candidates is not None:
+            context = replace(context, execute=candidates.execute)
         return context if self._processes.count == 1 else by_the_first(context, self._processes)
 
     def _seconds(self) -> float:

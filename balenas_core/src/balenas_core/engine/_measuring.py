@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import nn
@@ -40,6 +41,10 @@ class Measuring:
         self.precision = precision
         self._batches = batches
         self._stop_if_asked = stop_if_asked
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Another process is ended by who started it.
+        return {**self.__dict__, "_stop_if_asked": _go_on}
 
     def accuracy(self, network: nn.Module) -> float:
         """Return the accuracy of a network in percent."""
@@ -116,6 +121,10 @@ class Measuring:
         for batch in batches:
             self._stop_if_asked()
             yield batch
+
+
+def _go_on() -> None:
+    pass
 
 
 class _AtWeights(nn.Module):

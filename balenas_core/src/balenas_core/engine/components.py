@@ -23,6 +23,7 @@ from balenas_core.engine._trackers import Trackers
 from balenas_core.errors import PluginLoadError, UnfitError
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.interfaces.distribution import ArchitectureDistribution
+from balenas_core.interfaces.executor import Executor
 from balenas_core.interfaces.optimizer import ArchitectureOptimizer
 from balenas_core.interfaces.proxy import Proxy
 from balenas_core.interfaces.selection import Selector
@@ -49,6 +50,7 @@ class Components:
     distribution: ArchitectureDistribution
     make_optimizer: Callable[[int, Generator], ArchitectureOptimizer]
     selector: Selector
+    executor: Executor
     trackers: Trackers
     prior_proxies: Mapping[str, Proxy]
 
@@ -88,6 +90,7 @@ def build_components(config: SearchConfig, registry: Registry) -> Components:
         distribution=distribution,
         make_optimizer=make_optimizer,
         selector=_build_selector(registry, config.selector),
+        executor=_build(registry, "executor", config.executor),
         trackers=Trackers(registry, config.trackers),
         prior_proxies=_prior_proxies(registry, config.modifiers.informed_prior),
     )

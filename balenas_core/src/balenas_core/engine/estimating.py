@@ -181,9 +181,11 @@ def estimate(
         flops, kept = trial.cost() if trial.epochs else (0, 0)
         parameters = sum(p.numel() for p in trial.supernet.parameters())
         learned = learning.unlearned()
+        stack.callback(components.executor.close)
         choosing = Choosing(
             learned,
             components.selector,
+            components.executor,
             None,
             who=f"selector {config.selector.name!r}",
             check_epochs=config.check_epochs,

@@ -123,7 +123,7 @@ def form_prior(
         report(done, len(architectures))
         form = job.space.simplified(architecture)
         if str(form) not in known:
-            network = next(job.networks([form]))
+            network = job.network(form)
             if _is_connected(network, images):
                 scores, errors = job.score(network)
                 causes = errors | causes

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -31,6 +32,7 @@ from balenas_core.interfaces.events import (
     SearchStarted,
     detached,
 )
+from balenas_core.interfaces.executor import Executor
 from balenas_core.interfaces.result import SearchResult
 from balenas_core.interfaces.selection import Selector
 from balenas_core.interfaces.space import AnySpace
@@ -57,7 +59,15 @@ _HOOK_OF: dict[type, str] = {
     RunFinished: "balenas_run_finished",
 }
 
-_Prepared = tuple[Learning, Selector, Callable[[Event], None]]
+
+@dataclass(frozen=True, slots=True)
+class _Prepared:
+    """What a search is made of."""
+
+    learning: Learning
+    selector: Selector
+    executor: Executor
+    emit: Callable[[Event], None]
 
 
 class Search:
@@ -158,7 +168,8 @@ class Search:
         config = self.config
         if not own.is_first:  # the first one tells everybody else
             config = config.model_copy(update={"trackers": ()})
-        with self._prepared(config, precision, opening, own) as (learning, selector, emit):
+        with self._prepared(config, precision, opening, own) as prepared:
+            emit = prepared.emit
             run = None
             try:
                 # Every process must come by here: the others wait for the first.
@@ -168,8 +179,8 @@ class Search:
                     naming(config, self._registry),
                     losses_told(own, is_stop_requested=lambda: self._is_stop_requested),
                 ):
-                    learned = learning.learn(run)
-                    result = self._choosing(learned, selector, run, emit, own).choose()
+                    learned = prepared.learning.learn(run)
+                    result = self._choosing(learned, prepared, run, own).choose()
                 if run is not None:
                     run.write_json(RESULT, result.to_dict())
                     run.write_status("done")
@@ -233,26 +244,21 @@ class Search:
         opening: Opening,
         own: Processes,
     ) -> SearchResult:
-        with self._prepared(config, precision, opening, own) as (learning, selector, emit):
-            learned = learning.finished(run)
-            return self._choosing(learned, selector, run, emit, own).choose()
+        with self._prepared(config, precision, opening, own) as prepared:
+            learned = prepared.learning.finished(run)
+            return self._choosing(learned, prepared, run, own).choose()
 
     def _choosing(
-        self,
-        learned: Learned,
-        selector: Selector,
-        run: RunDirectory | None,
-        emit: Callable[[Event], None],
-        own: Processes,
+        self, learned: Learned, prepared: _Prepared, run: RunDirectory | None, own: Processes
     ) -> Choosing:
-        epochs = self.config.check_epochs
         return Choosing(
             learned,
-            selector,
+            prepared.selector,
+            prepared.executor,
             run,
             who=f"selector {self.config.selector.name!r}",
-            check_epochs=epochs,
-            emit=emit,
+            check_epochs=self.config.check_epochs,
+            emit=prepared.emit,
             processes=own,
         )
 
@@ -280,7 +286,7 @@ class Search:
                         prepared = attempt.enter_context(
                             self._built(config, precision, threads, own)
                         )
-                    misfit = None if checkpoint is None else _misfit(prepared[0], checkpoint)
+                    misfit = None if checkpoint is None else _misfit(prepared.learning, checkpoint)
                     if own.any(misfit is not None):
                         own.first(partial(_reject, opening, misfit))
                         continue
@@ -315,9 +321,11 @@ class Search:
             try:
                 # A benchmark that is damaged is better known before the search than after it.
                 look_up(components.space, learning.distribution.argmax(components.space))
-                yield learning, components.selector, emit
+                components.executor.check()
+                yield _Prepared(learning, components.selector, components.executor, emit)
             finally:
                 learning.close()
+                components.executor.close()
 
     def _opened(
         self,

@@ -116,6 +116,7 @@ class SearchResult:
                     "is_argmax": candidate.is_argmax,
                     "draws": candidate.draws,
                     "costs": dict(candidate.costs),
+                    **({"failure": candidate.failure} if candidate.failure is not None else {}),
                 }
                 for candidate in self.selection.candidates
             ],

@@ -31,6 +31,7 @@ class Candidate:
         is_argmax: Whether it is the argmax of the distribution's mean.
         draws: How often it was drawn.
         costs: ``params``, ``flops`` and ``latency`` (milliseconds), where limits ask for them.
+        failure: Why it could not be measured, after every try; None where it could.
     """
 
     architecture: Architecture
@@ -39,6 +40,7 @@ class Candidate:
     is_argmax: bool
     draws: int
     costs: Mapping[str, float] = field(default_factory=dict)
+    failure: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +160,56 @@ class Division:
     steps: int
 
 
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What is known of a candidate by measuring it.
+
+    Args:
+        scores: Numbers by name; ``-inf`` for one that could not be computed.
+        errors: Why, for those. Where it is all of them, nothing is remembered.
+        failure: Why the candidate has no numbers at all, after every try.
+    """
+
+    scores: Mapping[str, float]
+    errors: Mapping[str, str] = field(default_factory=dict)
+    failure: str | None = None
+
+    @property
+    def is_worth_keeping(self) -> bool:
+        """Whether a search that goes on need not measure it again."""
+        return self.failure is None and len(self.errors) < len(self.scores)
+
+
 def _compute(key: str, compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
     del key
     return compute()
+
+
+def _one_by_one(
+    context: SelectionContext, measure: Measure, items: Mapping[str, Any]
+) -> Iterator[Measured]:
+    for key, item in items.items():
+        errors: dict[str, str] = {}
+
+        def compute(item: Any = item, errors: dict[str, str] = errors) -> Mapping[str, float]:
+            measured = measure(item, context)
+            errors |= measured.errors
+            if not measured.is_worth_keeping:
+                raise _NotKept(measured)
+            return measured.scores
+
+        try:
+            yield Measured(context.remember(key, compute), errors)
+        except _NotKept as found:
+            yield found.measured
+
+
+class _NotKept(Exception):
+    """Nothing that is worth keeping was found."""
+
+    def __init__(self, measured: Measured) -> None:
+        super().__init__(measured)
+        self.measured = measured
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +231,8 @@ class SelectionContext:
         remember: ``remember(key, compute)`` returns ``compute()``, numbers by name, or what it
             returned for the same key before the search was interrupted and resumed, or in an
             earlier selection of the run by a selector of the same options. For what takes long,
-            such as scores; ``compute`` must not draw from ``generator``.
+            such as scores; ``compute`` must not draw from ``generator``. Many candidates are
+            measured by ``measured``, which remembers too.
         seconds: A clock: seconds that all processes have spent on the selection. What is
             remembered counts as what it took.
         training_batches: Batches of the training half in a given epoch, on the device, or None
@@ -194,6 +244,7 @@ class SelectionContext:
             measures the accuracy; None where there is no such half.
         divide: ``divide(fraction, batch_size, seed)`` holds out that fraction of all images that
             the search has, other ones for every seed; None where there are no such images.
+        execute: How ``measured`` gets its numbers: one candidate after the other, or by workers.
     """
 
     space: AnySpace
@@ -213,6 +264,29 @@ class SelectionContext:
     seconds: Callable[[], float] = time.perf_counter
     evaluate_loss: Callable[[nn.Module], float] | None = None
     divide: Callable[[float, int, int], Division] | None = None
+    execute: Callable[[SelectionContext, Measure, Mapping[str, Any]], Iterator[Measured]] = (
+        _one_by_one
+    )
+
+    def measured(self, measure: Measure, items: Mapping[str, Any]) -> Iterator[Measured]:
+        """Measure candidates that do not depend on one another; remembered ones are not anew.
+
+        They may be measured by other processes, several at once and in any order, to the same
+        numbers.
+
+        Args:
+            measure: ``measure(item, context)`` of one candidate. It can be pickled, and depends
+                on nothing but the item and the space, the images, the supernet and the seed of a
+                context like this one, whose ``generator`` says nothing.
+            items: Key, as of ``remember``, -> candidate.
+
+        Yields:
+            What is known of each, in the order of ``items``.
+        """
+        return self.execute(self, measure, items)
+
+
+Measure = Callable[[Any, SelectionContext], Measured]
 
 
 class Selector(ABC):

@@ -6,7 +6,7 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from balenas_core.plugins.options import PluginOptions
+from balenas_core.plugins.options import ExecutorOptions, PluginOptions
 from balenas_core.plugins.plugin import Plugin
 from balenas_core.plugins.selector_options import (
     BenchmarkOptions,
@@ -171,7 +171,8 @@ perturbation = Plugin(
 )
 local = Plugin(
     kind="executor",
-    summary="this process, one item after the other (nothing runs through an executor yet)",
+    summary="this process, one candidate after the other",
     api_version=1,
-    implementation="balenas_core.interfaces.executor:LocalExecutor",
+    implementation="balenas_core.execution:LocalExecutor",
+    options=ExecutorOptions,
 )

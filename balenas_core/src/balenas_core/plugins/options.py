@@ -70,6 +70,30 @@ EverySteps = Annotated[
 """Of a tracker that is a ``balenas_core.interfaces.tracker.RunTracker``."""
 
 
+class ExecutorOptions(PluginOptions):
+    """What every executor does alike."""
+
+    attempts: int = Field(
+        default=2,
+        ge=1,
+        le=100,
+        strict=True,
+        description="How often a piece of work is tried that fails or whose worker is lost, before "
+        "it counts as failed.",
+    )
+
+
+class WorkerOptions(ExecutorOptions):
+    """Options of an executor whose workers are processes of their own."""
+
+    limit: float | None = Field(
+        default=None,
+        gt=0,
+        strict=True,
+        description="Seconds after which a worker that has not answered is ended; null for none.",
+    )
+
+
 class MixedCellOptions(PluginOptions):
     """Channels of a space whose supernet mixes operations on the edges of cells."""
 

@@ -52,15 +52,31 @@ class ScoreLog:
         Raises:
             OutputError: The file cannot be written.
         """
-        if key not in self._known:
+        found = self.known(key)
+        if found is None:
             start = time.perf_counter()
             scores = {name: float(score) for name, score in compute().items()}
-            seconds = time.perf_counter() - start
-            written = {name: _plain(score) for name, score in scores.items()}
-            self._append({"key": key, "scores": written, "seconds": seconds})
-            self._known[key] = scores
+            self.add(key, scores, time.perf_counter() - start)
+            return scores
+        return found
+
+    def known(self, key: str) -> Scores | None:
+        """Return what is known of ``key``; None if nothing is."""
+        if key not in self._known:
+            return None
         self.reused_seconds += self._seconds.pop(key, 0.0)
         return dict(self._known[key])
+
+    def add(self, key: str, scores: Scores, seconds: float) -> None:
+        """Keep scores that took so long.
+
+        Raises:
+            OutputError: The file cannot be written.
+        """
+        kept = {name: float(score) for name, score in scores.items()}
+        written = {name: _plain(score) for name, score in kept.items()}
+        self._append({"key": key, "scores": written, "seconds": seconds})
+        self._known[key] = kept
 
     def _keep(self, size: int, checkpoint: str) -> None:
         with output_errors(self._path):

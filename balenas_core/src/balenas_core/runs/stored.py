@@ -122,6 +122,7 @@ class StoredCandidate(Stored):
     is_argmax: bool
     draws: Count
     costs: dict[str, float | None] = {}
+    failure: str | None = None
 
 
 class StoredStage(Stored):

@@ -126,6 +126,7 @@ def _candidate(row: dict[str, Any], parse: Parse) -> Candidate:
         row["is_argmax"],
         row["draws"],
         row.get("costs", {}),
+        row.get("failure"),
     )
 
 

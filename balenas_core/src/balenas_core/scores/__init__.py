@@ -19,6 +19,7 @@ from balenas_core.scores._agreement import (
     spearman as spearman,
     top_overlap as top_overlap,
 )
+from balenas_core.scores._all import score_all as score_all
 from balenas_core.scores._effects import Effects as Effects, effects as effects, ridge as ridge
 from balenas_core.scores._file import (
     ARCHITECTURE as ARCHITECTURE,
@@ -28,4 +29,3 @@ from balenas_core.scores._file import (
     read_table as read_table,
 )
 from balenas_core.scores._job import Init as Init, ScoredRow as ScoredRow, ScoringJob as ScoringJob
-from balenas_core.scores._parallel import check_backend as check_backend, score_all as score_all

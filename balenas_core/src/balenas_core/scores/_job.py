@@ -85,24 +85,24 @@ class ScoringJob:
                 f"initialisation to supernet (got {self.init})."
             )
 
-    def scores(self, architectures: Iterable[Architecture]) -> Iterator[Scores]:
-        """Yield the scores of architectures, in order."""
-        supernet = self._supernet()
+    def scores(
+        self, architectures: Iterable[Architecture], supernet: Supernet | None
+    ) -> Iterator[Scores]:
+        """Yield the scores of architectures, in order.
+
+        Args:
+            architectures: What to score.
+            supernet: What ``supernet`` returned.
+        """
         if self.together == 1:
             for architecture in architectures:
-                yield self.score(self._network(architecture, supernet))
+                yield self.score(self.network(architecture, supernet))
             return
-        assert supernet is not None
+        assert supernet is not None, "networks together have weights in common"
         source = iter(architectures)
         said: set[str] = set()
         while part := list(itertools.islice(source, self.together)):
             yield from self._score_together(part, supernet, said)
-
-    def networks(self, architectures: Iterable[Architecture]) -> Iterator[nn.Module]:
-        """Yield the networks of architectures; draws from torch's global generator."""
-        supernet = self._supernet()
-        for architecture in architectures:
-            yield self._network(architecture, supernet)
 
     def score(self, network: nn.Module) -> Scores:
         """Return score by proxy, and why by proxy for those that raised."""
@@ -115,14 +115,16 @@ class ScoringJob:
         errors = {n: f"{type(error).__name__}: {error}" for n, error in found.errors.items()}
         return dict(found.scores), errors
 
-    def _supernet(self) -> Supernet | None:
+    def supernet(self) -> Supernet | None:
+        """Return what networks have their weights from, if they have any in common."""
         if self.init != "supernet":
             return None
         with seeded(self.seed):
             supernet = self.space.supernet(self.task)
         return supernet.to(self.batch.images.device, self.dtype)
 
-    def _network(self, architecture: Architecture, supernet: Supernet | None) -> nn.Module:
+    def network(self, architecture: Architecture, supernet: Supernet | None = None) -> nn.Module:
+        """Return the network that is scored, with fresh weights or those of a supernet."""
         if supernet is not None:
             return self.space.inherit(supernet, architecture)
         with seeded(self.seed):
@@ -172,5 +174,5 @@ class ScoringJob:
             if not others:
                 yield row, {}
                 continue
-            scores, errors = self._score(self._network(architecture, supernet), others)
+            scores, errors = self._score(self.network(architecture, supernet), others)
             yield {n: scores[n] if n in others else row[n] for n in self.proxies}, errors

@@ -16,6 +16,7 @@ from balenas_core.selectors._pool import (
     Ranking as Ranking,
     best_first as best_first,
     check_scores as check_scores,
+    failures_of as failures_of,
 )
 from balenas_core.selectors._random import RandomSelector as RandomSelector
 from balenas_core.selectors._ranking import RankingSelector as RankingSelector

@@ -52,9 +52,14 @@ def loss_alone(
         network = context.space.network(architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
         is_finite = _train(network, images, options)
-    worst = 2 * math.log(context.task.num_classes)
+    worst = worst_loss(context.task.num_classes)
     loss = _loss(network, images) if is_finite else math.nan
     return min(loss, worst) if math.isfinite(loss) else worst
+
+
+def worst_loss(classes: int) -> float:
+    """Return twice the loss of guessing."""
+    return 2 * math.log(classes)
 
 
 def _train(network: nn.Module, images: Division, options: RefineOptions) -> bool:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from balenas_core.errors import SelectionError, UnfitError
 from balenas_core.interfaces.selection import (
     Candidate,
+    Measured,
     Selection,
     SelectionContext,
     Selector,
@@ -29,12 +30,14 @@ class Ranking:
         scores: Scores of each member of the pool, by name.
         epochs: Epochs of training that it took.
         stages: What each stage did, if there were several.
+        failures: Position of those that could not be measured -> why.
     """
 
     order: Sequence[int]
     scores: Sequence[Mapping[str, float]]
     epochs: int = 0
     stages: tuple[Stage, ...] = ()
+    failures: Mapping[int, str] = field(default_factory=dict)
 
 
 class PoolSelector(Selector, ABC):
@@ -69,6 +72,7 @@ class PoolSelector(Selector, ABC):
                     pool[i].is_argmax,
                     pool[i].count,
                     pool[i].costs,
+                    ranking.failures.get(i),
                 )
                 for rank, i in enumerate(ranking.order, start=1)
             ),
@@ -127,3 +131,19 @@ def check_scores(table: Sequence[Mapping[str, float]]) -> None:
         f"{found}. Choose another selector with --selector, or 'argmax' for the search's own "
         f"choice."
     )
+
+
+def failures_of(found: Sequence[Measured]) -> dict[int, str]:
+    """Return position -> why of what could not be measured.
+
+    Raises:
+        SelectionError: Nothing could.
+    """
+    failures = {i: found[i].failure or "" for i in range(len(found)) if found[i].failure}
+    if found and len(failures) == len(found):
+        raise SelectionError(
+            f"none of {len(found)} candidates could be measured; the first failed with "
+            f"{failures[0]}. Where workers were lost, fewer of them at once need less memory "
+            f"(executor.workers)."
+        )
+    return failures

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from balenas_core.errors import SelectionError, told
+from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.proxy import Proxy
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.selection import Measured, SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.random import seeded
 from balenas_core.scores import Aggregate, combined
-from balenas_core.scores.scoring import ProxyScores, score_network
+from balenas_core.scores.scoring import score_network
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, check_scores
 
@@ -62,12 +63,15 @@ class RankingSelector(PoolSelector):
         Raises:
             SelectionError: Every proxy failed on every candidate.
         """
+        names = "+".join(self._proxies)
+        items = {f"{names}/{draw.architecture}": draw.architecture for draw in pool}
         failures = _Failures(len(pool), self._origins)
         table: list[Mapping[str, float]] = []
-        for done, draw in enumerate(pool):
-            context.report(done, len(pool))
-            table.append(self._remembered_scores(draw, context, failures))
-        context.report(len(pool), len(pool))
+        context.report(0, len(pool))
+        for draw, measured in zip(pool, context.measured(self._measure, items), strict=True):
+            failures.add(draw, measured, self._proxies)
+            table.append({**dict.fromkeys(self._proxies, -math.inf), **measured.scores})
+            context.report(len(table), len(pool))
         failures.report()
         columns = {name: [row[name] for row in table] for name in self._proxies}
         check_scores(table)
@@ -80,58 +84,48 @@ class RankingSelector(PoolSelector):
                     len(pool),
                 )
         values = combined(columns, self._aggregate, self._weights)
-        return Ranking(best_first(pool, values), table)
+        return Ranking(best_first(pool, values), table, failures=failures.of_candidates)
 
-    def _remembered_scores(
-        self, draw: Draw, context: SelectionContext, failures: _Failures
-    ) -> Mapping[str, float]:
-        def compute() -> Mapping[str, float]:
-            found = self._scores(draw, context)
-            failures.add(draw, found)
-            if len(found.errors) == len(self._proxies):
-                # Not remembered: a search that goes on must fail, or succeed, by its own reasons.
-                raise _NoScore
-            return found.scores
-
-        try:
-            return context.remember(f"{'+'.join(self._proxies)}/{draw.architecture}", compute)
-        except _NoScore:
-            return dict.fromkeys(self._proxies, -math.inf)
-
-    def _scores(self, draw: Draw, context: SelectionContext) -> ProxyScores:
+    def _measure(self, architecture: Architecture, context: SelectionContext) -> Measured:
         with seeded(context.seed):
-            network = context.space.network(draw.architecture, context.task)
+            network = context.space.network(architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
-        return score_network(network, context.batch, self._proxies, seed=context.seed)
-
-
-class _NoScore(Exception):
-    """Every proxy failed on a candidate."""
+        found = score_network(network, context.batch, self._proxies, seed=context.seed)
+        for name, error in found.errors.items():
+            _log.debug("where proxy %r failed", name, exc_info=error)
+        return Measured(found.scores, {n: told(error) for n, error in found.errors.items()})
 
 
 class _Failures:
     """Counts the candidates on which proxies failed, and keeps the first cause of each."""
 
     def __init__(self, candidates: int, origins: Mapping[str, str]) -> None:
+        self.of_candidates: dict[int, str] = {}
         self._candidates = candidates
         self._origins = origins
+        self._seen = 0
         self._counts: dict[str, int] = {}
-        self._first: dict[str, Exception] = {}
+        self._first: dict[str, str] = {}
         self._without_score = 0
 
     def has(self, name: str) -> bool:
         """Whether a proxy failed, which was said."""
         return name in self._counts
 
-    def add(self, draw: Draw, found: ProxyScores) -> None:
-        for name, error in found.errors.items():
+    def add(self, draw: Draw, found: Measured, proxies: Iterable[str]) -> None:
+        """Take note of the next candidate."""
+        if found.failure is not None:
+            self.of_candidates[self._seen] = found.failure
+            errors: Mapping[str, str] = dict.fromkeys(proxies, found.failure)
+        else:
+            errors = found.errors
+        self._seen += 1
+        for name, cause in errors.items():
             self._counts[name] = self._counts.get(name, 0) + 1
             if name not in self._first:
-                self._first[name] = error
-                who = self._who(name)
-                _log.warning("%s failed on %s: %s", who, draw.architecture, told(error))
-                _log.debug("where it failed", exc_info=error)
-        self._without_score += len(found.errors) == len(found.scores)
+                self._first[name] = cause
+                _log.warning("%s failed on %s: %s", self._who(name), draw.architecture, cause)
+        self._without_score += found.failure is not None or len(errors) == len(found.scores)
 
     def report(self) -> None:
         """Say how often each proxy failed.
@@ -141,13 +135,12 @@ class _Failures:
         """
         if self._without_score == self._candidates:
             causes = "; ".join(
-                f"{self._who(name)} failed with {told(error)}"
-                for name, error in self._first.items()
+                f"{self._who(name)} failed with {cause}" for name, cause in self._first.items()
             )
             raise SelectionError(
                 f"nothing to rank the {self._candidates} candidates by: {causes}. Choose another "
                 f"proxy with --selector, or 'argmax' for the search's own choice."
-            ) from next(iter(self._first.values()))
+            )
         for name, count in self._counts.items():
             if count > 1:
                 _log.warning(

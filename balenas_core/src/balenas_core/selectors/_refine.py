@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
 
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.selection import Measured, SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions, RefineOptions
 from balenas_core.random import derive_seed
-from balenas_core.selectors._alone import loss_alone
+from balenas_core.selectors._alone import loss_alone, worst_loss
 from balenas_core.selectors._belief import (
     Belief,
     Floats,
@@ -20,7 +23,7 @@ from balenas_core.selectors._belief import (
     next_candidate,
 )
 from balenas_core.selectors._draws import Draw
-from balenas_core.selectors._pool import PoolSelector, Ranking
+from balenas_core.selectors._pool import PoolSelector, Ranking, failures_of
 
 _FIRST = 6
 
@@ -56,37 +59,47 @@ class RefineSelector(PoolSelector):
         options = self._options
         evidence, distances = _evidence(pool), _distances(pool, context)
         seed = derive_seed(context.seed, "belief")
-        observations: list[Observation] = []
-        first = first_candidates(distances, _FIRST)
-        while len(observations) < options.trainings:
-            following = first[min(len(observations), len(first) - 1)]
-            if len(observations) >= len(first) > 1:
-                belief = believe(evidence, distances, observations, seed=seed)
-                if belief.is_best[_choice(belief, observations)] >= options.confidence:
-                    break
-                following = next_candidate(belief)
-            context.report(len(observations), options.trainings)
-            observations.append(self._train(pool, following, observations, context))
-            if len(pool) == 1:
+        # What earlier stages put first is trained in any case; who follows depends on it.
+        first = first_candidates(distances, _FIRST)[: options.trainings]
+        context.report(0, options.trainings)
+        found = self._train(pool, [(i, 0) for i in first], context)
+        failures = {first[k]: why for k, why in failures_of(found).items()}
+        worst = worst_loss(context.task.num_classes)
+        observations = [
+            Observation(i, 0, -_loss(m, worst)) for i, m in zip(first, found, strict=True)
+        ]
+        while len(pool) > 1 and len(observations) < options.trainings:
+            belief = believe(evidence, distances, observations, seed=seed)
+            if belief.is_best[_choice(belief, observations)] >= options.confidence:
                 break
+            context.report(len(observations), options.trainings)
+            following = next_candidate(belief)
+            number = sum(o.candidate == following for o in observations)
+            (measured,) = self._train(pool, [(following, number)], context)
+            if measured.failure is not None:
+                failures[following] = measured.failure
+            observations.append(Observation(following, number, -_loss(measured, worst)))
         context.report(options.trainings, options.trainings)
-        return self._ranking(evidence, distances, observations, seed)
+        ranking = self._ranking(evidence, distances, observations, seed)
+        return replace(ranking, failures=failures)
 
     def _train(
         self,
         pool: Sequence[Draw],
-        candidate: int,
-        observations: Sequence[Observation],
+        wanted: Sequence[tuple[int, int]],
         context: SelectionContext,
-    ) -> Observation:
-        number = sum(o.candidate == candidate for o in observations)
-        architecture = pool[candidate].architecture
-
-        def compute() -> dict[str, float]:
-            return {"loss": loss_alone(architecture, number, self._options, context)}
-
-        loss = context.remember(f"refine/{number}/{architecture}", compute)["loss"]
-        return Observation(candidate, number, -loss)
+    ) -> list[Measured]:
+        """Train candidates, each for the given time."""
+        items = {
+            f"refine/{number}/{pool[i].architecture}": (pool[i].architecture, number)
+            for i, number in wanted
+        }
+        found = []
+        for measured in context.measured(partial(_measured_loss, options=self._options), items):
+            found.append(measured)
+            if len(wanted) > 1:
+                context.report(len(found), self._options.trainings)
+        return found
 
     def _ranking(
         self,
@@ -119,6 +132,18 @@ class RefineSelector(PoolSelector):
             }
         order = sorted(range(size), key=lambda i: (i not in trained, -belief.mean[i], i))
         return Ranking(order, scores, epochs)
+
+
+def _measured_loss(
+    item: tuple[Architecture, int], context: SelectionContext, *, options: RefineOptions
+) -> Measured:
+    architecture, number = item
+    return Measured({"loss": loss_alone(architecture, number, options, context)})
+
+
+def _loss(measured: Measured, worst: float) -> float:
+    """Return a loss; what cannot be trained is worth as little as what blows up."""
+    return measured.scores.get("loss", worst)
 
 
 def _choice(belief: Belief, observations: Sequence[Observation]) -> int:

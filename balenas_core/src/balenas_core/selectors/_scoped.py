@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import overload
+from typing import Any, overload
 
-from balenas_core.interfaces.selection import Selection, SelectionContext, Selector
+from balenas_core.interfaces.selection import (
+    Measure,
+    Measured,
+    Selection,
+    SelectionContext,
+    Selector,
+)
 from balenas_core.plugins.selector_options import PoolOptions
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking
@@ -54,4 +60,11 @@ def _within(context: SelectionContext, scope: str) -> SelectionContext:
     def remember(key: str, compute: Callable[[], Mapping[str, float]]) -> Mapping[str, float]:
         return context.remember(f"{scope}/{key}", compute)
 
-    return replace(context, remember=remember)
+    def execute(
+        inner: SelectionContext, measure: Measure, items: Mapping[str, Any]
+    ) -> Iterator[Measured]:
+        del inner  # it would put the scope before the keys once more
+        named = {f"{scope}/{key}": item for key, item in items.items()}
+        return context.execute(context, measure, named)
+
+    return replace(context, remember=remember, execute=execute)

@@ -52,6 +52,7 @@ class StagedSelector(PoolSelector):
         records: list[Stage] = []
         sizes = _sizes(len(pool), self._survivors)
         evidence: list[list[float]] = [[] for _ in pool]
+        failures: dict[int, str] = {}
         epochs = 0
         for number, ((name, stage), left) in enumerate(
             zip(self._stages.items(), self._survivors, strict=True)
@@ -64,6 +65,7 @@ class StagedSelector(PoolSelector):
             check_ranking(ranking, len(stay))
             for i, found in zip(stay, ranking.scores, strict=True):
                 scores[i] |= found
+            failures |= {stay[k]: why for k, why in ranking.failures.items()}
             ranked = [stay[k] for k in ranking.order]
             order = ranked + out
             for i, score in zip(ranked, normal_scores(len(ranked)), strict=True):
@@ -72,7 +74,7 @@ class StagedSelector(PoolSelector):
             seconds = context.seconds() - begun
             records.append(Stage(name, len(stay), survivors, ranking.epochs, seconds))
             epochs += ranking.epochs
-        return Ranking(order, scores, epochs, tuple(records))
+        return Ranking(order, scores, epochs, tuple(records), failures)
 
 
 def normal_scores(count: int) -> list[float]:

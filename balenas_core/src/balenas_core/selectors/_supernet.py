@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 
 from balenas_core.errors import UsageError
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.architecture import Architecture
+from balenas_core.interfaces.selection import Measured, SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions, SupernetOptions
 from balenas_core.selectors._draws import Draw
-from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
+from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, failures_of
 
 
 class SupernetSelector(PoolSelector):
@@ -41,30 +42,37 @@ class SupernetSelector(PoolSelector):
         check_trained_supernet(context, "supernet")
         is_loss = self._options.criterion == "loss"
         score = f"inherited_{self._options.criterion}"
-        scores = []
-        for done, draw in enumerate(pool):
-            context.report(done, len(pool))
-            scores.append(_measured(draw, context, score))
-        context.report(len(pool), len(pool))
-        values = [-found if is_loss else found for found in scores]
+        if is_loss and context.evaluate_loss is None:
+            raise UsageError(
+                "selector 'supernet' ranks by loss, and its context measures none; set "
+                "selector.supernet.criterion=accuracy."
+            )
+        items = {f"supernet/{draw.architecture}": draw.architecture for draw in pool}
+        measure = _measured_loss if is_loss else _measured_accuracy
+        context.report(0, len(pool))
+        found = []
+        for measured in context.measured(measure, items):
+            found.append(measured)
+            context.report(len(found), len(pool))
+        failures = failures_of(found)
         # A network that blows up with inherited weights is the worst, not unordered.
+        worst = math.inf if is_loss else -math.inf
+        values = [measured.scores.get(score, worst) for measured in found]
+        values = [-value if is_loss else value for value in values]
         values = [-math.inf if math.isnan(value) else value for value in values]
-        return Ranking(best_first(pool, values), [{score: found} for found in scores])
+        scores = [measured.scores for measured in found]
+        return Ranking(best_first(pool, values), scores, failures=failures)
 
 
-def _measured(draw: Draw, context: SelectionContext, score: str) -> float:
-    measure = context.evaluate_loss if score == "inherited_loss" else context.evaluate
-    if measure is None:
-        raise UsageError(
-            "selector 'supernet' ranks by loss, and its context measures none; set "
-            "selector.supernet.criterion=accuracy."
-        )
+def _measured_loss(architecture: Architecture, context: SelectionContext) -> Measured:
+    assert context.evaluate_loss is not None, "checked before"
+    network = context.space.inherit(context.supernet, architecture)
+    return Measured({"inherited_loss": context.evaluate_loss(network)})
 
-    def compute() -> dict[str, float]:
-        network = context.space.inherit(context.supernet, draw.architecture)
-        return {score: measure(network)}
 
-    return context.remember(f"supernet/{draw.architecture}", compute)[score]
+def _measured_accuracy(architecture: Architecture, context: SelectionContext) -> Measured:
+    network = context.space.inherit(context.supernet, architecture)
+    return Measured({"inherited_accuracy": context.evaluate(network)})
 
 
 def check_trained_supernet(context: SelectionContext, selector: str) -> None:

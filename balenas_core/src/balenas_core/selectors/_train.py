@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import nn
@@ -13,11 +14,11 @@ from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.architecture import Architecture
-from balenas_core.interfaces.selection import SelectionContext
+from balenas_core.interfaces.selection import Measure, Measured, SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions, TrainOptions
 from balenas_core.random import derive_seed, seeded
 from balenas_core.selectors._draws import Draw
-from balenas_core.selectors._pool import PoolSelector, Ranking, best_first
+from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, failures_of
 
 SCORE = "trained_accuracy"
 
@@ -103,27 +104,50 @@ class TrainSelector(PoolSelector):
         total = sum(rung.candidates * rung.epochs for rung in plan)
         order = list(range(len(pool)))
         accuracies = [math.nan] * len(pool)
+        failures: dict[int, str] = {}
         done = 0
+        context.report(done, total)
         for rung in plan:
             # The order within those who left stands; those who stay are ordered anew.
             stay, left = order[: rung.candidates], order[rung.candidates :]
-            for i in stay:
-                context.report(done, total)
-                accuracies[i] = self._remembered_accuracy(pool[i], rung.epochs, context)
+            members = [pool[i] for i in stay]
+            found = []
+            for measured in context.measured(*self._trainings(members, rung.epochs)):
+                found.append(measured)
                 done += rung.epochs
-            members, values = [pool[i] for i in stay], [accuracies[i] for i in stay]
+                context.report(done, total)
+            failures |= {stay[k]: why for k, why in failures_of(found).items()}
+            values = [_accuracy(measured) for measured in found]
+            for i, value in zip(stay, values, strict=True):
+                accuracies[i] = value
             order = [stay[k] for k in best_first(members, values)] + left
-        context.report(total, total)
-        return Ranking(order, [{SCORE: accuracy} for accuracy in accuracies], epochs=total)
+        scores: list[dict[str, float]] = [
+            {} if i in failures else {SCORE: accuracies[i]} for i in range(len(pool))
+        ]
+        return Ranking(order, scores, epochs=total, failures=failures)
 
-    def _remembered_accuracy(self, draw: Draw, epochs: int, context: SelectionContext) -> float:
-        def compute() -> dict[str, float]:
-            network = trained(draw.architecture, epochs, self._options, context)
-            return {SCORE: context.evaluate(network)}
+    def _trainings(
+        self, draws: Sequence[Draw], epochs: int
+    ) -> tuple[Measure, dict[str, Architecture]]:
+        measure = partial(_trained_accuracy, epochs=epochs, options=self._options)
+        return measure, {f"train/{epochs}/{d.architecture}": d.architecture for d in draws}
 
-        key = f"train/{epochs}/{draw.architecture}"
-        accuracy = context.remember(key, compute)[SCORE]
-        return -math.inf if math.isnan(accuracy) else accuracy
+
+def _trained_accuracy(
+    architecture: Architecture,
+    context: SelectionContext,
+    *,
+    epochs: int,
+    options: TrainOptions,
+) -> Measured:
+    network = trained(architecture, epochs, options, context)
+    return Measured({SCORE: context.evaluate(network)})
+
+
+def _accuracy(measured: Measured) -> float:
+    """Return what orders a candidate; one that failed or guesses at random is the last."""
+    accuracy = measured.scores.get(SCORE, math.nan)
+    return -math.inf if math.isnan(accuracy) else accuracy
 
 
 def trained(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from balenas_cli.shell.complete import complete
-from balenas_cli.shell.options import Json, PluginFiles
+from balenas_cli.shell.options import Executor, Jobs, Json, PluginFiles, Threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -212,27 +212,9 @@ def score(
             rich_help_panel=_WORK,
         ),
     ] = 1,
-    jobs: Annotated[
-        int,
-        typer.Option(
-            "--jobs",
-            "-j",
-            metavar="N",
-            min=1,
-            max=_MOST,
-            help="Scored at once.",
-            rich_help_panel=_WORK,
-        ),
-    ] = 1,
-    backend: Annotated[
-        str | None,
-        typer.Option(
-            "--backend",
-            metavar="NAME",
-            help="Back end of joblib: loky (processes) or threading.",
-            rich_help_panel=_WORK,
-        ),
-    ] = None,
+    executor: Executor = None,
+    jobs: Jobs = None,
+    threads: Threads = None,
     output: Annotated[
         Path | None,
         typer.Option(
@@ -249,7 +231,8 @@ def score(
 ) -> None:
     """Score architectures by training-free proxies.
 
-    Larger is better. The scores of an architecture depend neither on the others nor on --jobs.
+    Larger is better. The scores of an architecture depend neither on the others nor on the
+    executor and its --jobs.
     """
     import contextlib
     import sys
@@ -279,6 +262,8 @@ def score(
             dtype=dtype,
             device=device,
             together=together,
+            executor=executor,
+            jobs=jobs,
             settings=set_ or [],
         )
         from balenas_cli.jobs.score_run import run
@@ -286,7 +271,7 @@ def score(
 
         check_is_alone("'balenas score'")
 
-        rows = run(planned, jobs=jobs, backend=backend, output=output, quiet=quiet or json)
+        rows = run(planned, threads=threads, output=output, quiet=quiet or json)
     _print(rows, list(planned.job.proxies), output=output, json=json)
 
 

@@ -33,6 +33,8 @@ def search(
     device: options.Device = None,
     precision: options.Precision = None,
     threads: options.Threads = None,
+    executor: options.Executor = None,
+    jobs: options.Jobs = None,
     output: options.Output = None,
     preset: options.Preset = None,
     set_: options.Set = None,

@@ -33,6 +33,8 @@ def select(
     ] = None,
     device: options.Device = None,
     threads: options.Threads = None,
+    executor: options.Executor = None,
+    jobs: options.Jobs = None,
     set_: options.Set = None,
     json: options.Json = False,
     quiet: options.Quiet = False,

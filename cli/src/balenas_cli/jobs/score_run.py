@@ -12,7 +12,7 @@ from balenas_cli.plans.score_plan import Plan
 from balenas_cli.shell.console import stderr
 from balenas_core.engine.device import cpu_threads, default_threads
 from balenas_core.errors import SelectionError
-from balenas_core.scores import ScoredRow, ScoreFile, check_backend, score_all
+from balenas_core.scores import ScoredRow, ScoreFile, score_all
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -25,7 +25,7 @@ class _Advance(Protocol):
 
 
 def run(
-    plan: Plan, *, jobs: int, backend: str | None, output: Path | None, quiet: bool
+    plan: Plan, *, threads: int | None, output: Path | None, quiet: bool
 ) -> list[dict[str, Any]]:
     """Score what is not in the file yet, and return all rows that were asked for or are in it.
 
@@ -34,8 +34,6 @@ def run(
         OutputError: The file cannot be written.
         SelectionError: Every proxy failed on every architecture.
     """
-    if backend is not None:
-        check_backend(backend)
     proxies = list(plan.job.proxies)
     file = None if output is None else ScoreFile(output, proxies, plan.settings)
     there = file.architectures if file is not None else set()
@@ -44,14 +42,13 @@ def run(
     rows: list[dict[str, Any]] = []
     try:
         with (
-            cpu_threads(default_threads(plan.job.task.input_shape)),
+            cpu_threads(threads or default_threads(plan.job.task.input_shape)),
             _progress(stderr(), len(missing), quiet=quiet) as advance,
         ):
             scored = score_all(
                 plan.job,
                 missing,
-                jobs=jobs,
-                backend=backend,
+                executor=plan.executor,
                 dedupe=plan.dedupe,
                 known=file.known() if file is not None else None,
             )
@@ -68,6 +65,7 @@ def run(
                 )
                 advance(done)
     finally:
+        plan.executor.close()
         if file is not None:
             file.close()
     failures.report()

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.data_place import place_option
+from balenas_cli.plans.workers import worker_flags
 from balenas_cli.shell.options import KEY_OF_FLAG
 from balenas_core.errors import PluginLoadError, UsageError
 from balenas_core.plugins.from_path import add_from_path
@@ -15,9 +16,10 @@ from balenas_core.plugins.registry import PluginRef, default_registry
 if TYPE_CHECKING:
     from balenas_core.config import SearchConfig
 
-_DATA_ROOT = "data_root"
+_DATA_ROOT, _JOBS = "data_root", "jobs"
 FLAG_NAMES = {key: f"--{name.replace('_', '-')}" for name, key in KEY_OF_FLAG.items()}
 FLAG_NAMES["data.path"] = "--data-root"
+FLAG_NAMES["executor.workers"] = "--jobs"
 
 
 def add_plugins(files: Sequence[Path] | None) -> None:
@@ -60,9 +62,14 @@ def resolve(
     if given.get(_DATA_ROOT) is not None:
         dataset = dataset_name(path, given.get("data"), overrides or (), base)
         keys[_DATA_ROOT] = f"data.{place_option(dataset)}"
+    flags = {key: given.get(name) for name, key in keys.items()}
+    if given.get(_JOBS) is not None:
+        flag = given.get("executor")
+        named = _named("executor", path, flag, overrides or (), base)
+        flags |= worker_flags(named, flag, given[_JOBS])
     return load_config(
         path,
-        flags={key: given.get(name) for name, key in keys.items()},
+        flags=flags,
         overrides=overrides or (),
         base=base,
         base_name=f"--preset {preset}",
@@ -91,15 +98,28 @@ def resolve_run(run: Path, **given: Any) -> SearchConfig:
 def dataset_name(
     path: Path | None, flag: str | None, overrides: Sequence[str], base: Mapping[str, Any]
 ) -> str:
-    """Return the name of the dataset that the settings will have, the highest level first."""
-    from balenas_core.config import DEFAULT_DATASET, read_document
+    """Return the name of the dataset that the settings will have."""
+    from balenas_core.config import DEFAULT_DATASET
+
+    return _named("data", path, flag, overrides, base) or DEFAULT_DATASET
+
+
+def _named(
+    key: str,
+    path: Path | None,
+    flag: str | None,
+    overrides: Sequence[str],
+    base: Mapping[str, Any],
+) -> str | None:
+    """Return the plugin that the settings will name, the highest level first; None for none."""
+    from balenas_core.config import read_document
 
     settings = (text.partition("=") for text in reversed(overrides))
-    by_set = (_value(text) for key, _, text in settings if key.strip() in ("data", "data.name"))
+    by_set = (_value(text) for k, _, text in settings if k.strip() in (key, f"{key}.name"))
     file = {} if path is None else read_document(path).data
-    sections = (next(by_set, None), flag, file.get("data"), base.get("data"), DEFAULT_DATASET)
+    sections = (next(by_set, None), flag, file.get(key), base.get(key))
     names = (s.get("name") if isinstance(s, Mapping) else s for s in sections)
-    return next(name for name in names if isinstance(name, str))
+    return next((name for name in names if isinstance(name, str)), None)
 
 
 def _value(text: str) -> Any:

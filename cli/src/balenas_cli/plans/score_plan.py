@@ -17,13 +17,15 @@ import torch
 from torch.nn.functional import avg_pool2d
 
 from balenas_cli.plans.data_place import place_option
+from balenas_cli.plans.workers import worker_flags
 from balenas_cli.shell.typed import as_typed
-from balenas_core.config import DocumentError, PluginSection, parse_yaml
+from balenas_core.config import DEFAULT_EXECUTOR, DocumentError, PluginSection, parse_yaml
 from balenas_core.data import BatchLoader, ImagePart
 from balenas_core.engine.device import find_device
 from balenas_core.errors import ArchitectureError, ConfigError, UsageError
 from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.dataset import ImageDataset
+from balenas_core.interfaces.executor import Executor
 from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.interfaces.space import AnySpace, Task
 from balenas_core.plugins.registry import default_registry
@@ -46,9 +48,10 @@ _TRIES = 100
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What to score, how, and a text that names all that the scores depend on."""
+    """What to score, how and where, and a text that names all that the scores depend on."""
 
     job: ScoringJob
+    executor: Executor
     architectures: list[Architecture]
     dedupe: bool
     settings: str
@@ -75,6 +78,8 @@ def plan(
     dtype: str | None,
     device: str,
     together: int,
+    executor: str | None,
+    jobs: int | None,
     settings: Sequence[str],
 ) -> Plan:
     """Build space, proxies, images and the list of architectures.
@@ -95,6 +100,7 @@ def plan(
     sections = {
         name: PluginSection.resolve("proxy", {"name": name, **options[name]}) for name in names
     }
+    where = _executor(executor, jobs, options["executor"])
     kind, place = _dtype(dtype, way), find_device(device)
     source = _source(data, way)
     of_formula = {"--input": input_shape, "--classes": classes, "--batches": batches}
@@ -140,7 +146,7 @@ def plan(
             "dedupe": is_deduped,
         }
     )
-    return Plan(job, chosen, is_deduped, text)
+    return Plan(job, where, chosen, is_deduped, text)
 
 
 def _init(name: str) -> Init:
@@ -170,7 +176,8 @@ def _installed(kind: str) -> str:
 
 
 def _sorted_settings(settings: Sequence[str], proxies: Sequence[str]) -> dict[str, dict[str, Any]]:
-    sorted_: dict[str, dict[str, Any]] = {"space": {}, "data": {}, **{n: {} for n in proxies}}
+    owners = ("space", "data", "executor", *proxies)
+    sorted_: dict[str, dict[str, Any]] = {owner: {} for owner in owners}
     for setting in settings:
         key, equals, text = setting.partition("=")
         key = key.strip()
@@ -199,6 +206,17 @@ def _sorted_settings(settings: Sequence[str], proxies: Sequence[str]) -> dict[st
                 raise ConfigError(f"--set {setting}: {part!r} is set to {target!r} before.")
         target[last] = value
     return sorted_
+
+
+def _executor(flag: str | None, jobs: int | None, options: Mapping[str, Any]) -> Executor:
+    flags = worker_flags(flag, flag, jobs)
+    workers = {} if "executor.workers" not in flags else {"workers": flags["executor.workers"]}
+    given = {"name": flags["executor"] or DEFAULT_EXECUTOR, **workers, **options}
+    with as_typed({"executor": "--executor"}):
+        section = PluginSection.resolve("executor", given)
+    built: Executor = _build("executor", section)
+    built.check()
+    return built
 
 
 def _build(kind: str, section: PluginSection) -> Any:

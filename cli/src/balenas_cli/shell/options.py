@@ -193,6 +193,30 @@ Threads = Annotated[
     int | None,
     typer.Option("--threads", metavar="N", help="CPU threads.", rich_help_panel=_MACHINE),
 ]
+Executor = Annotated[
+    str | None,
+    typer.Option(
+        "--executor",
+        metavar="NAME",
+        help="Where independent candidates are scored, trained and measured; its options by --set, "
+        "such as executor.address=HOST:PORT.",
+        autocompletion=complete("executor"),
+        rich_help_panel=_MACHINE,
+    ),
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs",
+        "-j",
+        metavar="N",
+        min=1,
+        max=4096,
+        help="Workers of the executor; more than one without --executor are processes of this "
+        "machine (joblib).",
+        rich_help_panel=_MACHINE,
+    ),
+]
 Output = Annotated[
     str | None,
     typer.Option(
@@ -263,6 +287,7 @@ KEY_OF_FLAG = {
     "device": "device",
     "precision": "precision",
     "threads": "threads",
+    "executor": "executor",
     "output": "output",
 }
 """Parameter of a command -> key of the configuration."""

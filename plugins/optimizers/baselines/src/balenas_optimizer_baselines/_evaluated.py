@@ -1,11 +1,15 @@
-"""Architectures evaluated one by one, by inherited weights or by a benchmark."""
+"""Architectures evaluated by inherited weights or by a benchmark."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 
 from balenas_core import Architecture, Candidate, Selection, SelectionContext
 from balenas_core.errors import UsageError
+from balenas_core.interfaces.selection import Measured
+from balenas_core.selectors import failures_of
 from balenas_optimizer_baselines._options import RandomSearchOptions
 
 _TRIES = 10_000
@@ -42,6 +46,7 @@ class Evaluated:
         self._options = options
         self._values: dict[Architecture, float] = {}
         self._counts: dict[Architecture, int] = {}
+        self._failures: dict[Architecture, str] = {}
         self._done = 0
         self._benchmark = context.space.benchmark() if options.evaluate == "benchmark" else None
         if options.evaluate == "benchmark" and self._benchmark is None:
@@ -51,31 +56,48 @@ class Evaluated:
                 "evaluate: supernet."
             )
 
-    def __call__(self, architecture: Architecture) -> float:
-        """Return the value; larger is better."""
-        if architecture not in self._values:
-            self._values[architecture] = self._measure(architecture)
-        self._counts[architecture] = self._counts.get(architecture, 0) + 1
-        self._done += 1
+    def values(self, architectures: Sequence[Architecture]) -> list[float]:
+        """Return the values of architectures, measured at once; larger is better.
+
+        One that cannot be measured has the value ``-inf``.
+        """
+        new = [a for a in dict.fromkeys(architectures) if a not in self._values]
+        for number, (architecture, value) in enumerate(
+            zip(new, self._measured(new), strict=True), start=1
+        ):
+            self._values[architecture] = value
+            self._counts[architecture] = 0
+            self._context.report(self._done + number, self._options.evaluations)
+        for architecture in architectures:
+            self._counts[architecture] += 1
+        self._done += len(architectures)
         self._context.report(self._done, self._options.evaluations)
-        return self._values[architecture]
+        return [self._values[architecture] for architecture in architectures]
 
-    def _measure(self, architecture: Architecture) -> float:
+    def _measured(self, architectures: Sequence[Architecture]) -> Iterator[float]:
         context = self._context
-        if self._benchmark is None:
-            name = self._options.evaluate
-            return context.remember(
-                f"{name}: {architecture}", lambda: {name: self._inherited(architecture)}
-            )[name]
-        dataset = self._options.dataset or self._benchmark.datasets[0]
-        return self._benchmark.query(architecture, dataset).value
-
-    def _inherited(self, architecture: Architecture) -> float:
-        context = self._context
-        return context.evaluate(context.space.inherit(context.supernet, architecture))
+        if self._benchmark is not None:
+            dataset = self._options.dataset or self._benchmark.datasets[0]
+            for architecture in architectures:
+                yield self._benchmark.query(architecture, dataset).value
+            return
+        name = self._options.evaluate
+        items = {f"{name}: {architecture}": architecture for architecture in architectures}
+        measure = partial(_inherited, name=name)
+        for architecture, measured in zip(
+            architectures, context.measured(measure, items), strict=True
+        ):
+            if measured.failure is not None:
+                self._failures[architecture] = measured.failure
+            yield measured.scores.get(name, -math.inf)
 
     def selection(self) -> Selection:
-        """Return every evaluated architecture, best first; equivalent ones once."""
+        """Return every evaluated architecture, best first; equivalent ones once.
+
+        Raises:
+            SelectionError: None could be evaluated.
+        """
+        failures_of([Measured({}, failure=self._failures.get(a)) for a in self._values])
         space = self._context.space
         argmax = space.canonical(self._context.distribution.argmax(space))
         best: dict[Architecture, Architecture] = {}
@@ -91,7 +113,13 @@ class Evaluated:
                     {name: self._values[architecture]},
                     is_argmax=form == argmax,
                     draws=self._counts[architecture],
+                    failure=self._failures.get(architecture),
                 )
                 for rank, (form, architecture) in enumerate(best.items(), start=1)
             )
         )
+
+
+def _inherited(architecture: Architecture, context: SelectionContext, *, name: str) -> Measured:
+    network = context.space.inherit(context.supernet, architecture)
+    return Measured({name: context.evaluate(network)})

@@ -22,7 +22,8 @@ class EvolutionSelector(Selector):
     References:
         Real et al. 2019, "Regularized Evolution for Image Classifier Architecture Search",
         AAAI, algorithm 1; the defaults of population and tournament are those of
-        NAS-Bench-201's baseline.
+        NAS-Bench-201's baseline. With a ``brood`` of one, the default, it is that algorithm;
+        larger ones are bred from one population, so that workers can share them.
     """
 
     def __init__(self, options: EvolutionOptions) -> None:
@@ -41,9 +42,17 @@ class EvolutionSelector(Selector):
         def child() -> Architecture:
             return self._child(population, context)
 
-        for done in range(options.evaluations):
-            member = proposal(founder if done < options.population else child, context)
-            population.append((member, evaluated(member)))
+        done = 0
+        while done < options.evaluations:
+            # The founders know nothing of one another, nor do the children of one brood.
+            is_founding = done < options.population
+            size = options.population - done if is_founding else options.brood
+            brood = [
+                proposal(founder if is_founding else child, context)
+                for _ in range(min(size, options.evaluations - done))
+            ]
+            population.extend(zip(brood, evaluated.values(brood), strict=True))
+            done += len(brood)
         return evaluated.selection()
 
     def _child(

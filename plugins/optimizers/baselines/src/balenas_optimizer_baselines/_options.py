@@ -93,6 +93,12 @@ class EvolutionOptions(RandomSearchOptions):
     tournament: int = Field(
         default=3, ge=1, description="Architectures drawn from it, the best of which is mutated."
     )
+    brood: int = Field(
+        default=1,
+        ge=1,
+        description="Children bred from one population, which workers of the executor can share; "
+        "1 is the algorithm of the paper.",
+    )
 
     @model_validator(mode="after")
     def _tournament_fits(self) -> Self:

@@ -22,6 +22,10 @@ class RandomSearchSelector(Selector):
     def select(self, context: SelectionContext) -> Selection:
         """Return all that were drawn, best first."""
         evaluated = Evaluated(context, self._options)
-        for _ in range(self._options.evaluations):
-            evaluated(proposal(lambda: context.space.random(context.generator), context))
+        evaluated.values(
+            [
+                proposal(lambda: context.space.random(context.generator), context)
+                for _ in range(self._options.evaluations)
+            ]
+        )
         return evaluated.selection()

@@ -1,0 +1,7 @@
+"""The executor that works in this process."""
+
+from balenas_core.testing import ExecutorConformance
+
+
+class TestLocal(ExecutorConformance):
+    plugin_name = "local"
