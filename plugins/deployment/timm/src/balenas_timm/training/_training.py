@@ -111,7 +111,7 @@ class Training:
         run = None if opening is None else opening.run
         try:
             # Every process must come by here: the others wait for the first.
-            run = own.first(lambda: _opened(opening, job, own))
+            run = own.first(lambda: _opened(opening, job, own, self._registry))
             result = session.run(run)
             if run is not None:
                 run.write_status("done")
@@ -205,11 +205,13 @@ def _ignore(event: Event) -> None:
     del event
 
 
-def _opened(opening: Opening | None, job: TrainingJob, own: Processes) -> RunDirectory | None:
+def _opened(
+    opening: Opening | None, job: TrainingJob, own: Processes, registry: Registry
+) -> RunDirectory | None:
     """Return the directory to write to: the one that is there, or a new one."""
     assert opening is not None, "the first process has opened it"
     if opening.todo is Todo.BEGIN:
-        return _new_run(job, own)
+        return _new_run(job, own, registry)
     settings = job.model_dump(mode="json")
     opening.reopen(dump_yaml(settings), settings)
     _warn_of_other_count(opening.run, own)
@@ -228,11 +230,10 @@ def _warn_of_other_count(run: RunDirectory | None, own: Processes) -> None:
         )
 
 
-def _new_run(job: TrainingJob, own: Processes) -> RunDirectory | None:
+def _new_run(job: TrainingJob, own: Processes, registry: Registry) -> RunDirectory | None:
     if job.output is None:
         return None
     settings = job.model_dump(mode="json")
-    registry = default_registry()
     plugins = [
         used_plugin(kind, section.name, registry)
         for kind, section in (("space", job.space), ("dataset", job.data))
