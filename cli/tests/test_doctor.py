@@ -12,12 +12,21 @@ EXTRA = (
 )
 SOURCE = (
     "from balenas_core.plugins.plugin import Plugin\n"
-    "plugin = Plugin(kind='proxy', summary='good', api_version=1, implementation='math:sqrt',\n"
+    "plugin = Plugin(kind='proxy', summary='good', api_version=1,\n"
+    "                implementation='acme_impl:Impl',\n"
     "                status='platform:python_implementation')\n"
 )
 
 
-def test_doctor_finds_a_missing_extra_and_a_plugins_status(balenas, install):
+IMPLEMENTATION = (
+    "from balenas_core import Proxy\n"
+    "class Impl(Proxy):\n"
+    "    def score(self, network, batch): return 1.0\n"
+)
+
+
+def test_doctor_finds_a_missing_extra_and_a_plugins_status(balenas, install, site):
+    (site / "acme_impl.py").write_text(IMPLEMENTATION)
     group = {"balenas.proxies": {"good": "acme_good:plugin"}}
     install("acme-good", "acme_good", SOURCE, group, extra_metadata=EXTRA)
     done = balenas("doctor", "--json")
@@ -40,6 +49,8 @@ def test_a_broken_plugin_is_a_problem(balenas, install):
     install("acme-bad", "acme_bad", "import acme_gone", {"balenas.proxies": {"bad": "acme_bad:x"}})
     done = balenas("doctor")
     assert done.returncode == 1
-    (line,) = [line for line in done.stdout.splitlines() if "proxy bad" in line]
+    line, other = [line for line in done.stdout.splitlines() if "proxy bad" in line]
+    assert "acme-bad 1.2, code " in min(line, other, key=len)
+    line = max(line, other, key=len)
     assert "ModuleNotFoundError: No module named 'acme_gone'. Update it with" in line
     assert "balenas-core[digits]" in done.stdout
