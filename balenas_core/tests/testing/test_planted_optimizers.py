@@ -345,7 +345,7 @@ MISTAKES = {
     "no base class": (
         type("NoBase", (), {"__init__": lambda self, **k: None}),
         "test_a_loss_that_is_not_finite_changes_nothing",
-        "must build",
+        "is no ArchitectureOptimizer",
     ),
 }
 

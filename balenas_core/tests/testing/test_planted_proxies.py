@@ -348,7 +348,7 @@ MISTAKES = {
     "not a proxy": (
         lambda: _size,
         "test_a_network_that_computes_nothing_is_not_the_best",
-        "must build",
+        "is no Proxy",
     ),
     "cached by shape": (
         scoring(lambda s, n, b, seen={}: seen.setdefault(b.images.shape, s)),

@@ -259,7 +259,9 @@ class PluginConformance:
 
     def test_leaves_the_process_as_it_was(self) -> None:
         ignored = RANDOM_NUMBERS[:1] if self.may_draw else ()
+        before = ProcessState()
         self.use()  # libraries set themselves up when they are first used
+        before.restore()
         with unchanged_process(f"{self.kind} {self.plugin_name!r}", ignoring=ignored):
             self.use()
 

@@ -1,4 +1,4 @@
-"""Updates a distribution from validation losses."""
+"""Exponentiated gradient on architecture weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,14 @@ from balenas_optimizer_mirror_descent import Options
 
 
 class MirrorDescent(ArchitectureOptimizer):
-    """Stochastic gradient descent with momentum, at one draw of the distribution per step."""
+    """weights <- weights * exp(-lr * gradient), normalised: a plain step in the logits.
+
+    The gradient is that in the weights, not in the logits: it does not vanish where a weight is
+    small.
+
+    References:
+        Kivinen and Warmuth 1997, "Exponentiated Gradient versus Gradient Descent".
+    """
 
     def __init__(
         self,
@@ -25,28 +32,29 @@ class MirrorDescent(ArchitectureOptimizer):
         generator: Generator,
     ) -> None:
         del dataset_size
+        self._options = options
         self._distribution = distribution
         self._generator = generator
-        self._sgd = torch.optim.SGD(
-            distribution.parameters(), lr=options.lr, momentum=options.momentum
-        )
 
     def step(self, objective: Objective) -> float:
         """Make one update and return the loss that it saw."""
-        self._sgd.zero_grad()
-        loss = objective(self._distribution.weights(self._generator))
+        drawn = self._distribution.weights(self._generator)
+        weights = {name: table.detach().requires_grad_() for name, table in drawn.items()}
+        loss = objective(weights)
         value = loss.item()
         if not math.isfinite(value):
             raise DivergenceError(f"the validation loss is {value}")
-        (loss + self._distribution.regularizer()).backward()
-        self._sgd.step()
+        gradients = torch.autograd.grad(loss, list(weights.values()))
+        logits = dict(self._distribution.named_parameters())
+        with torch.no_grad():
+            for name, gradient in zip(weights, gradients, strict=True):
+                logits[f"logits.{name}"].sub_(self._options.lr * gradient)
         return value
 
     def state_dict(self) -> dict[str, Any]:
-        """Return everything needed to go on."""
-        return {"sgd": self._sgd.state_dict(), "generator": self._generator.get_state()}
+        """Return the state of the generator; all else is in the distribution."""
+        return {"generator": self._generator.get_state()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what ``state_dict`` returned."""
-        self._sgd.load_state_dict(state["sgd"])
         self._generator.set_state(state["generator"].cpu())
