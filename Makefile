@@ -6,7 +6,7 @@ PROJECTS := balenas_core cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/
 EDITABLE := $(foreach project,$(PROJECTS),-e ./$(project))
 MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard requirements/*.txt)
 
-.PHONY: help setup search test test-slow lint types check clean
+.PHONY: help setup search test test-slow lint types docs check clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -36,7 +36,11 @@ lint: setup  ## check style, and which room may import which
 types: setup  ## check types
 	$(BIN)/mypy balenas_core/src cli/src $(wildcard plugins/*/*/src)
 
-check: lint types test test-slow  ## everything that CI runs
+docs: setup  ## build the documentation's site into build/site/html; a broken link is an error
+	OMP_NUM_THREADS=1 $(BIN)/python docs/site
+	$(BIN)/python -m zensical build --strict --clean
+
+check: lint types docs test test-slow  ## everything that CI runs
 
 clean:  ## remove the environment and every build product
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache

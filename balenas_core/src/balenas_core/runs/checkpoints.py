@@ -141,11 +141,7 @@ class Checkpoints:
             _log.warning("%s, and no other is left", "; ".join(complaints))
 
     def newest(self) -> Checkpoint | None:
-        """Return the first of ``whole``; None if there is none.
-
-        Raises:
-            As ``whole``.
-        """
+        """Return the first of ``whole``, which also says what it raises; None if there is none."""
         return next(self.whole(), None)
 
     def _state(self, data: bytes) -> dict[str, Any]:

@@ -114,8 +114,7 @@ def open_run(
 def open_finished(config: Resumable, refuse: Refuse) -> Opening:
     """Return the run at an output with its last state, to choose from it anew.
 
-    Raises:
-        As ``open_run``.
+    What can go wrong is what can with ``open_run``.
     """
     run = existing_run(config, "must")
     assert run is not None, "it must be there"

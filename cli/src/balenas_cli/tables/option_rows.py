@@ -66,6 +66,6 @@ def _type_with_limits(field: FieldInfo) -> str:
 def _default(field: FieldInfo) -> Any:
     from pydantic_core import to_jsonable_python
 
-    value = field.get_default(call_default_factory=True)
+    value = field.get_default(call_default_factory=True, validated_data={})
     plain = to_jsonable_python(value, fallback=str)
     return plain if isinstance(plain, str) else re.sub(r'"', "", json.dumps(plain))
