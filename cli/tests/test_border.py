@@ -6,8 +6,12 @@ import signal
 import subprocess
 import sys
 import time
+from types import SimpleNamespace
 
 import pytest
+
+from balenas_cli.shell import explained
+from balenas_core.errors import PluginConflictError
 
 PROGRAM = """
 import logging, os, signal, sys, time, warnings
@@ -49,6 +53,18 @@ def test_a_known_error_is_one_line_and_its_exit_code(run, error, code):
 def test_every_problem_of_a_configuration_has_its_own_line(run):
     done = run(r"raise ConfigError('a.yaml:1: seed: wrong\na.yaml:3: lr: wrong')")
     assert done.stderr == "error: a.yaml:1: seed: wrong\nerror: a.yaml:3: lr: wrong\n"
+
+
+def test_an_error_that_a_page_explains_names_the_page(run):
+    done = run("from balenas_core.errors import RunLockedError; raise RunLockedError('in use.')")
+    assert (done.returncode, done.stderr) == (1, "error: in use. See docs/runs.md\n")
+
+
+def test_a_page_is_on_the_site_once_there_is_one(monkeypatch):
+    urls = {"Project-URL": ["Source, there", "Documentation, https://docs.invalid/en/"]}
+    monkeypatch.setattr(explained.metadata, "metadata", lambda _: SimpleNamespace(get_all=urls.get))
+    address = "https://docs.invalid/en/plugins.html#names"
+    assert explained.page_of(PluginConflictError("two")) == address
 
 
 def test_a_bug_shows_its_traceback_and_asks_for_a_report(run):

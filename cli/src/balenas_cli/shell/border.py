@@ -15,6 +15,7 @@ import typer
 
 from balenas_cli.shell import warnings as _warnings
 from balenas_cli.shell.console import say
+from balenas_cli.shell.explained import page_of
 from balenas_core.errors import LESS_MEMORY, BalenasError, is_out_of_memory, text_of, told
 
 DEBUG_VARIABLE = "BALENAS_DEBUG"
@@ -164,6 +165,9 @@ def _report(error: Exception) -> int:
         return _FAILED
     if message is None or _wants_tracebacks():
         say("".join(traceback.format_exception(error)))
+    page = page_of(error)
+    if page is not None and message is not None:
+        message += f" See {page}"
     for line in (message or _BUG).splitlines():
         say(f"error: {line}")
     if isinstance(error, BalenasError):
