@@ -21,8 +21,7 @@ _log = logging.getLogger(__name__)
 class Candidates:
     """Measures what does not depend on one another: ``SelectionContext.execute``.
 
-    Workers are opened when the first candidate is to be measured, and know the context, with the
-    images and the supernet. A context that ends it closes them.
+    Workers know the context, with the images and the supernet. A context that ends it closes them.
 
     Args:
         executor: Where candidates are measured.
@@ -74,7 +73,7 @@ class Candidates:
             return
         work = ((measure, items[key]) for key in missing)
         options = self._executor.options
-        for place, outcome in as_done(self._open(context), work, options, tick=self._stop_if_asked):
+        for place, outcome in as_done(self.open(context), work, options, tick=self._stop_if_asked):
             yield missing[place], self._measured(missing[place], outcome)
 
     def _measured(self, key: str, outcome: Outcome[Measured]) -> Measured:
@@ -87,7 +86,12 @@ class Candidates:
             self._scores.add(key, outcome.value.scores, outcome.seconds)
         return outcome.value
 
-    def _open(self, context: SelectionContext) -> Workers:
+    def open(self, context: SelectionContext) -> Workers:
+        """Return the workers, who know the context from now on.
+
+        Raises:
+            BalenasError: There are none to be had.
+        """
         if self._workers is None:
             self._workers = self._stack.enter_context(
                 open_workers(self._executor, _Measurer(context))

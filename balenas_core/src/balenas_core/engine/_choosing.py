@@ -72,7 +72,10 @@ class Choosing:
         learned = self._learned
         self._note("selection", 0, 0)
         with Candidates(self._executor, self._scores, learned.stop_if_asked) as candidates:
-            context = self.context(candidates)
+            context = self.context()
+            if self._processes.count == 1:
+                context = replace(context, execute=candidates.execute)
+                candidates.open(context)  # what its engine does to this process is no selector's
             with self._clock.phase("selection"):
                 with foreign_code(self._who, "while it selected", draws=True):
                     selection = self._selector.select(context)
@@ -99,12 +102,8 @@ class Choosing:
         self._count_remembered("check")
         return checked
 
-    def context(self, candidates: Candidates | None = None) -> SelectionContext:
-        """Return what the selector may look at.
-
-        Args:
-            candidates: What measures them; None for one after the other.
-        """
+    def context(self) -> SelectionContext:
+        """Return what the selector may look at."""
         learned, measuring = self._learned, self._learned.measuring
         context = SelectionContext(
             space=learned.space,
@@ -125,8 +124,6 @@ class Choosing:
         )
         if self._scores is not None:
             context = replace(context, remember=self._scores.remember, seconds=self._seconds)
-        if candidates is not None:
-            context = replace(context, execute=candidates.execute)
         return context if self._processes.count == 1 else by_the_first(context, self._processes)
 
     def _seconds(self) -> float:

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
-from functools import partial
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from torch import nn
 
 from balenas_core.engine.processes import Processes
-from balenas_core.interfaces.selection import Measure, Measured, SelectionContext
+from balenas_core.interfaces.selection import SelectionContext
 
 T = TypeVar("T")
 
@@ -30,24 +29,12 @@ def by_the_first(context: SelectionContext, own: Processes) -> SelectionContext:
         assert evaluate_loss is not None, "it is there"
         return first(lambda: evaluate_loss(network))
 
-    def executed(
-        given: SelectionContext, measure: Measure, items: Mapping[str, Any]
-    ) -> Iterator[Measured]:
-        del given
-        for key, item in items.items():
-            yield first(partial(_only, context, measure, {key: item}))
-
     return replace(
         context,
         remember=remembered,
-        execute=executed,
         evaluate=lambda network: first(lambda: evaluate(network)),
         evaluate_loss=None if evaluate_loss is None else loss,
     )
-
-
-def _only(context: SelectionContext, measure: Measure, item: Mapping[str, Any]) -> Measured:
-    return next(context.execute(context, measure, item))
 
 
 class _First:
