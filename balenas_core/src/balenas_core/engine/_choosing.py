@@ -10,7 +10,7 @@ from balenas_core.engine._candidates import Candidates
 from balenas_core.engine._checking import check
 from balenas_core.engine._fitness import check_selection
 from balenas_core.engine._learned import Learned
-from balenas_core.engine._together import by_the_first
+from balenas_core.engine._together import shared_context
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.processes import Processes
 from balenas_core.interfaces.architecture import Architecture
@@ -124,7 +124,9 @@ class Choosing:
         )
         if self._scores is not None:
             context = replace(context, remember=self._scores.remember, seconds=self._seconds)
-        return context if self._processes.count == 1 else by_the_first(context, self._processes)
+        if self._processes.count == 1:
+            return context
+        return shared_context(context, self._processes, self._scores)
 
     def _seconds(self) -> float:
         spent = 0.0 if self._scores is None else self._scores.reused_seconds
