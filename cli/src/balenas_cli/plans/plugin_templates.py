@@ -35,7 +35,10 @@ class _Kind:
         options: Fields of the options model, as Python; None for a plugin of one module.
         fields: Further arguments of the declaration, as Python.
         usage: The last paragraph of the README.
-        base: Of the options.
+        is_function: Whether the implementation is a function.
+        base: Class that the options derive from; of ``balenas_core.plugins.options`` where it is
+            not the usual one.
+        imports: Further imports of the declaration.
     """
 
     conformance: str
@@ -44,6 +47,8 @@ class _Kind:
     options: str | None = None
     fields: str = ""
     is_function: bool = False
+    base: str = "PluginOptions"
+    imports: str = ""
 
 
 _KINDS: Mapping[str, _Kind] = {
@@ -85,6 +90,8 @@ _KINDS: Mapping[str, _Kind] = {
     )
 """,
         '    provides=("stage",),\n',
+        base="PoolOptions",
+        imports="from typing import Literal\n\n",
     ),
     "proxy": _Kind(
         "ProxyConformance",
@@ -197,11 +204,13 @@ def _values(kind: str, name: str, now: datetime) -> dict[str, str]:
 def _filled(template: str, values: Mapping[str, str]) -> str:
     file = resources.files("balenas_cli.plans") / "templates" / f"{template}.txt"
     text = Template(file.read_text(encoding="utf-8")).substitute(values)
-    if values["kind"] == "selector" and template == "declaration.py":
-        # A selector of a pool shares its options with all of those.
-        text = text.replace(
-            "from balenas_core import Plugin, PluginOptions\n",
-            "from typing import Literal\n\nfrom balenas_core import Plugin\n"
-            "from balenas_core.plugins.options import PoolOptions\n",
-        ).replace("class Options(PluginOptions)", "class Options(PoolOptions)")
+    base = _KINDS[values["kind"]].base
+    if template == "declaration.py":
+        if base != "PluginOptions":
+            text = text.replace(
+                "import Plugin, PluginOptions\n",
+                f"import Plugin\nfrom balenas_core.plugins.options import {base}\n",
+            ).replace("class Options(PluginOptions)", f"class Options({base})")
+        imports = _KINDS[values["kind"]].imports
+        text = text.replace("from balenas_core import", f"{imports}from balenas_core import", 1)
     return text
