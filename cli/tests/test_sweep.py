@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -159,29 +160,30 @@ def test_a_storage_of_another_study_is_refused(call, tmp_path):
 
 
 @pytest.fixture
-def postgres(tmp_path):
-    """The URL of a PostgreSQL of this test's own, on a socket in its folder."""
+def postgres():
+    """The URL of a PostgreSQL of this test's own, on a socket in a folder with a short name."""
     if not POSTGRES or not (POSTGRES[-1] / "initdb").exists():
         pytest.skip("initdb of PostgreSQL is not installed")
     pytest.importorskip("psycopg", reason="psycopg is not installed")
-    folder, programs = tmp_path / "db", POSTGRES[-1]
-    user = ["runuser", "-u", "postgres", "--"] if os.getuid() == 0 else []
-    folder.mkdir()
-    if user:
-        for path in (folder, tmp_path):
-            shutil.chown(path, "postgres")
-        for parent in tmp_path.parents:
-            if parent.owner() == "root" and parent != Path("/") and "pytest" in str(parent):
-                parent.chmod(0o755)
-    run = {"check": True, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
-    subprocess.run(
-        [*user, programs / "initdb", "-D", folder / "data", "-A", "trust", "-U", "me"], **run
-    )
+    programs, folder = POSTGRES[-1], Path(tempfile.mkdtemp(prefix="balenas-"))
+    user = []
+    if os.getuid() == 0:  # which PostgreSQL refuses to be run by
+        user = ["runuser", "-u", "postgres", "--"]
+        shutil.chown(folder, "postgres")
+
+    def run(program, *arguments):
+        done = subprocess.run(
+            [*user, programs / program, "-D", folder / "data", *arguments],
+            stdout=subprocess.DEVNULL, cwd="/", timeout=120, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, f"{program} {arguments} failed"
+
+    run("initdb", "-A", "trust", "-U", "me")
     options = f"-k {folder} -c listen_addresses='' -c fsync=off"
-    control = [*user, programs / "pg_ctl", "-D", folder / "data", "-w", "-l", folder / "log"]
-    subprocess.run([*control, "-o", options, "start"], **run)
+    run("pg_ctl", "-w", "-l", folder / "log", "-o", options, "start")
     yield f"postgresql+psycopg://me@/postgres?host={folder}"
-    subprocess.run([*control, "-m", "immediate", "stop"], **run)
+    run("pg_ctl", "-m", "immediate", "stop")
+    shutil.rmtree(folder)
 
 
 @pytest.mark.slow
