@@ -28,10 +28,10 @@ ELSEWHERE = {
 }
 """Pages whose code is run, or held against files, where their package is: page -> test."""
 SLOW = frozenset({
-    "README.md", "docs/deploy.md", "docs/report.md", "docs/selection.md", "docs/start.md",
-    "docs/train.md",
+    "README.md", "docs/coming-from.md", "docs/deploy.md", "docs/report.md", "docs/scale.md",
+    "docs/selection.md", "docs/start.md", "docs/trackers.md", "docs/train.md",
 })  # fmt: skip
-"""Pages that take more than ten seconds."""
+"""Pages that take more than five seconds."""
 
 
 SMALL = "--check-epochs 0 --batch-size 256 --set space.channels=2 --set space.cells_per_stage=1"
