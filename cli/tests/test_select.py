@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from balenas_core import Proxy
+
 TOY = (
     "search", "--space", "toy", "--optimizer", "toy_adam", "--selector", "toy_params",
     "--check-epochs", "0",
@@ -21,8 +23,8 @@ def test_a_selection_stands_beside_the_run_and_is_shown_with_it(call, tmp_path):
     named = call("select", "here", "--selector", "random", "--name", "second", "--json")
     kept = json.loads((tmp_path / "here" / "selections" / "second.json").read_text())
     assert kept["selector"] == {
-        "name": "random", "draws": 64, "keep": 1, "max_params": None, "max_flops": None,
-        "max_latency": None, "latency": "latency",
+        "name": "random", "draws": 64, "neighbors": 0, "keep": 1, "max_params": None,
+        "max_flops": None, "max_latency": None, "latency": "latency",
     }  # fmt: skip
     assert json.loads(named.out)["architecture"] == kept["architecture"]
     shown = call("runs", "show", "here").out
@@ -75,7 +77,7 @@ def test_a_done_run_is_shown_without_its_plugins(call, monkeypatch):
     assert refused.out == ""
 
 
-class _Broken:
+class _Broken(Proxy):
     """A proxy that fails on everything."""
 
     def score(self, network, batch):

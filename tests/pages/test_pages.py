@@ -11,7 +11,7 @@ import pytest
 from page_blocks import anchors, blocks, links
 from page_run import Page, balenas
 
-from balenas_cli.shell import explained
+from balenas_cli.shell import console, explained
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -80,6 +80,9 @@ def test_a_page_does_what_it_says(path, tmp_path, monkeypatch, small_run):
     _provide(path, tmp_path, small_run)
     for variable in ("FORCE_COLOR", "BALENAS_DEBUG", "COLUMNS"):
         monkeypatch.delenv(variable, raising=False)
+    # Their width is that of the first command of the process.
+    console.stdout.cache_clear()
+    console.stderr.cache_clear()
     Page(path, tmp_path, runs_code=path.name not in ELSEWHERE).run()
 
 

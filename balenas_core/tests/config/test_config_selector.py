@@ -145,10 +145,10 @@ class TestSelector:
         assert len(str(caught.value).splitlines()) == 3
 
     def test_a_name_that_is_both_means_the_selector(self, registry):
-        registry.add(
-            "synflow", Plugin(kind="selector", summary="x", api_version=1, implementation="x:y")
-        )
-        assert load(registry, selector="synflow").selector.options is None
+        for kind in ("proxy", "selector"):
+            both = Plugin(kind=kind, summary="x", api_version=1, implementation="x:y")
+            registry.add("both", both)
+        assert load(registry, selector="both").selector.options is None
 
     def test_expressions_are_names_joined_by_plus(self):
         assert parse_selector("a") == ("a",)

@@ -172,11 +172,17 @@ def test_a_stage_is_a_chain_without_the_layers_left_out():
     ]
 
 
-def test_a_layer_without_weight_is_refused_by_name():
+def test_a_layer_without_weight_hands_on_zeros():
+    network = supernet()
     weights = {name: w.detach().clone() for name, w in draw_weights().items()}
+    handed_on = []
+    network.layers["2_3"].register_forward_pre_hook(lambda layer, given: handed_on.append(given[0]))
+    network(images(), weights)
     weights["others"][1] = 0.0
-    with pytest.raises(ValueError, match=r"all weights of 'others' in row 1 \(layer 2_2\)"):
-        supernet()(images(), weights)
+    network(images(), weights)
+    assert handed_on[0].abs().sum() > 0
+    assert handed_on[1].shape == handed_on[0].shape
+    assert not handed_on[1].any()
 
 
 @pytest.mark.parametrize(

@@ -86,7 +86,7 @@ class ScoringJob:
             )
 
     def scores(
-        self, architectures: Iterable[Architecture], supernet: Supernet | None
+        self, architectures: Iterable[Architecture], supernet: Supernet | None = None
     ) -> Iterator[Scores]:
         """Yield the scores of architectures, in order.
 

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from balenas_cli.shell.console import print_text, stdout
+from balenas_cli.shell.console import print_json_line, print_text, stdout
 from balenas_cli.tables.run_rows import next_step
 from balenas_cli.tables.watched import display, facts, line
 from balenas_core.errors import UsageError
-from balenas_core.files import json_text
 from balenas_core.runs.directory import STATUS, holds_run
 from balenas_core.runs.listing import (
     ACTIVE,
@@ -113,7 +111,7 @@ def _write_changes(
                 continue
             seen[run.path] = (mark, minute)
             if as_json:
-                sys.stdout.write(json_text(json.dumps(facts(run), ensure_ascii=False)) + "\n")
+                print_json_line(facts(run))
             else:
                 print_text(line(run, folder))
         sys.stdout.flush()

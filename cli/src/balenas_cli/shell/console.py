@@ -75,6 +75,11 @@ def print_json(value: Any) -> None:
     sys.stdout.write(json_text(json.dumps(value, indent=2, ensure_ascii=False)) + "\n")
 
 
+def print_json_line(value: Any) -> None:
+    """Write ``value`` as one line of JSON on stdout."""
+    sys.stdout.write(json_text(json.dumps(value, ensure_ascii=False)) + "\n")
+
+
 def print_text(text: str) -> None:
     """Write ``text`` on stdout, without wrapping or colour."""
     sys.stdout.write(printable(text if text.endswith("\n") else text + "\n"))

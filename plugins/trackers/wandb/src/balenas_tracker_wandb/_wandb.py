@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 from balenas_core.drawing import draw_architecture
@@ -49,10 +51,21 @@ def make_tracker(options: WandbOptions) -> Tracker:
             **({"name": id} if name == "trackio" else _wandb_arguments(library, id, event)),
             **options.init,
         }
-        return _Run(id, library, library.init(**arguments))
+        with _own_hooks():
+            return _Run(id, library, library.init(**arguments))
 
     place = {"module": name, "project": options.project}
     return RunTracker("wandb", open_run, place=place, every_steps=options.every_steps)
+
+
+@contextmanager
+def _own_hooks() -> Iterator[None]:
+    """Leave to the program what it does with exceptions and exits: wandb puts hooks of its own."""
+    before = sys.excepthook, sys.exit
+    try:
+        yield
+    finally:
+        sys.excepthook, sys.exit = before
 
 
 def _new_id(event: SearchStarted) -> str:
