@@ -18,7 +18,7 @@ USES = {
     "optimizer": ("--optimizer", NAME),
     "selector": ("--selector", NAME, "--draws", "3"),
     "proxy": ("--selector", NAME, "--draws", "3"),
-    "dataset": ("--data", NAME, "--set", "data.images=32"),
+    "dataset": ("--data", NAME, "--set", "data.images=200"),
     "tracker": ("--tracker", NAME),
     "preset": ("--preset", NAME),
 }
