@@ -42,6 +42,8 @@ class SpaceVariationChecks(SpaceChecks):
             for name, row in space.one_hot(space.random(source)).items():
                 counts[name] += row
         for d in space.decisions:
+            if d.weighs_edges:  # it decides nothing
+                continue
             of_choice = counts[d.name].sum(0)
             never = [c for c, n in zip(d.choices, of_choice.tolist(), strict=True) if n == 0]
             assert not never, (
@@ -64,7 +66,7 @@ class SpaceVariationChecks(SpaceChecks):
         space = self.space()
         for architecture in self.sample(space):
             weights = space.one_hot(architecture)
-            assert list(weights) == [d.name for d in space.decisions], (
+            assert set(weights) == {d.name for d in space.decisions}, (
                 f"one_hot must have the decisions' names; got {list(weights)}"
             )
             for d in space.decisions:
