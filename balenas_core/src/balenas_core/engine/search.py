@@ -41,9 +41,16 @@ from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
-from balenas_core.runs.checkpoints import Checkpoint, MisfitError
+from balenas_core.runs.checkpoints import Checkpoint
 from balenas_core.runs.directory import RESULT, RunDirectory
-from balenas_core.runs.opening import Opening, Todo, open_finished, open_run
+from balenas_core.runs.opening import (
+    Opening,
+    Todo,
+    misfit_of,
+    open_finished,
+    open_run,
+    reject,
+)
 from balenas_core.runs.resume import Resume, refuse_changes, stored_config
 from balenas_core.runs.selections import refuse_another, selection_file, write_selection
 from balenas_core.runs.stored_result import read_result
@@ -286,9 +293,10 @@ class Search:
                         prepared = attempt.enter_context(
                             self._built(config, precision, threads, own)
                         )
-                    misfit = None if checkpoint is None else _misfit(prepared.learning, checkpoint)
+                    resume = prepared.learning.resume
+                    misfit = None if checkpoint is None else misfit_of(resume, checkpoint)
                     if own.any(misfit is not None):
-                        own.first(partial(_reject, opening, misfit))
+                        own.first(partial(reject, opening, misfit))
                         continue
                     stack.push(attempt.pop_all())
                 break
@@ -378,19 +386,6 @@ class _Emitter:
 
 def _ignore(event: Event) -> None:
     del event
-
-
-def _misfit(learning: Learning, checkpoint: Checkpoint) -> MisfitError | None:
-    try:
-        learning.resume(checkpoint)
-    except MisfitError as error:
-        return error
-    return None
-
-
-def _reject(opening: Opening | None, misfit: MisfitError | None) -> None:
-    assert opening is not None, "the first process has opened it"
-    opening.candidates.reject(misfit or MisfitError("another process cannot load it"))
 
 
 def _warn_of_other_count(run: RunDirectory | None, own: Processes) -> None:

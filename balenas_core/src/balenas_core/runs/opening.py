@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from balenas_core.config import MOST_THREADS
-from balenas_core.runs.checkpoints import Candidates, Checkpoint
+from balenas_core.runs.checkpoints import Candidates, Checkpoint, MisfitError
 from balenas_core.runs.directory import SEARCH, RunDirectory, RunKind, check_is_free
 from balenas_core.runs.environment import warn_of_other_versions
 from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, Resumable, Resume, existing_run
 
 Refuse = Callable[[RunDirectory, Checkpoint | None, frozenset[str]], None]
 """Raises ConfigChangedError where more than the named keys differs from what the run is of."""
+
+
+T = TypeVar("T")
 
 
 class Todo(Enum):
@@ -76,6 +79,25 @@ class Opening:
         self.run.tidy(checkpoint)
         self.run.reopen(config_yaml, config)
         self.run.log.restore(None if checkpoint is None else checkpoint.state["logs"])
+
+
+def misfit_of(resume: Callable[[T], object], state: T) -> MisfitError | None:
+    """Go on from a state, and return why it does not fit; None where it does."""
+    try:
+        resume(state)
+    except MisfitError as error:
+        return error
+    return None
+
+
+def reject(opening: Opening | None, misfit: MisfitError | None) -> None:
+    """Let a checkpoint pass that one of the processes cannot load; the first one calls this.
+
+    Raises:
+        MisfitError: There is no other.
+    """
+    assert opening is not None, "the first process has opened it"
+    opening.candidates.reject(misfit or MisfitError("another process cannot load it"))
 
 
 def open_run(

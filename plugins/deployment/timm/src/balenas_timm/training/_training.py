@@ -20,9 +20,9 @@ from balenas_core.interfaces.space import AnySpace
 from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 from balenas_core.runs import environment
-from balenas_core.runs.checkpoints import Checkpoint, MisfitError
+from balenas_core.runs.checkpoints import Checkpoint
 from balenas_core.runs.directory import RESULT, RunDirectory
-from balenas_core.runs.opening import Opening, Todo, open_run
+from balenas_core.runs.opening import Opening, Todo, misfit_of, open_run, reject
 from balenas_core.runs.resume import Resume, changes_between, listed
 from balenas_core.runs.stored import read_stored
 from balenas_core.runs.used_plugins import used_plugin
@@ -153,11 +153,11 @@ class Training:
                 emit=self._emit if own.is_first else _ignore,
                 is_stop_requested=lambda: self._is_stop_requested,
             )
-            misfit = None if state is None else _misfit(session, state)
+            misfit = None if state is None else misfit_of(session.resume, state)
             if not own.any(misfit is not None):
                 return session
             session.close()
-            own.first(partial(_reject, opening, misfit))
+            own.first(partial(reject, opening, misfit))
 
     def _refuse_changes(
         self, run: RunDirectory, checkpoint: Checkpoint | None, free: frozenset[str]
@@ -261,16 +261,3 @@ def _result_of(opening: Opening | None) -> TrainingResult | None:
         return TrainingResult.from_dict(read_stored(path, TrainingResult, remedy), run.path)
     except FileNotFoundError as error:
         raise DamagedError(f"{path} is missing. {remedy}") from error
-
-
-def _misfit(session: Session, state: dict[str, Any]) -> MisfitError | None:
-    try:
-        session.resume(state)
-    except MisfitError as error:
-        return error
-    return None
-
-
-def _reject(opening: Opening | None, misfit: MisfitError | None) -> None:
-    assert opening is not None, "the first process has opened it"
-    opening.candidates.reject(misfit or MisfitError("another process cannot load it"))
