@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -208,30 +208,20 @@ def read_run(path: Path) -> RunInfo:
     from balenas_core.runs import stored
 
     read = _Reader(path)
-    status = read(STATUS, stored.StoredStatus)
-    name, who, beat = _standing(status, read)
-    result = read(RESULT, stored.StoredResult, is_needed=True) if name == DONE else {}
+    run = _as_it_stands(path, read)
+    result = read(RESULT, stored.StoredResult, is_needed=True) if run.stated == DONE else {}
     selections = {
         file.removesuffix(".json"): read(f"{SELECTIONS}/{file}", stored.StoredSelection)
         for file in read.names(SELECTIONS)
         if file.endswith(".json")
     }
-    return RunInfo(
-        path,
-        name,
-        config=status.get("config") or {},
-        created=status.get("created"),
-        updated=status.get("updated"),
-        message=status.get("message"),
-        holder=who,
-        beat=beat,
-        metrics=last_metrics(path),
+    return replace(
+        run,
         result=result or None,
         selections={name: value for name, value in selections.items() if value},
         training=read(f"{TRAINING}/{RESULT}", stored.StoredTraining),
         environment=read(ENVIRONMENT, stored.StoredEnvironment),
         checkpoints=read.checkpoints(),
-        problems=read.problems,
     )
 
 
@@ -295,9 +285,13 @@ class _Reader:
 
 def read_training(folder: Path) -> RunInfo:
     """Return how a training of a run's choice stands, without its result."""
+    return _as_it_stands(folder, _Reader(folder))
+
+
+def _as_it_stands(folder: Path, read: _Reader) -> RunInfo:
+    """Return what the status of a run says; the reader's problems are its own."""
     from balenas_core.runs import stored
 
-    read = _Reader(folder)
     status = read(STATUS, stored.StoredStatus)
     name, who, beat = _standing(status, read)
     return RunInfo(
