@@ -13,17 +13,25 @@ from __future__ import annotations
 
 import argparse
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from balenas_core import default_registry
-from balenas_core.selectors._belief import Observation, believe, first_candidates, next_candidate
+from balenas_core.scores import log_rank_sums
+from balenas_core.selectors._belief import (
+    FIRST,
+    Observation,
+    believe,
+    best_trained,
+    first_candidates,
+    next_candidate,
+)
 from balenas_core.selectors._staged import normal_scores
 
-_FIRST = 6
+_PROXIES = ("feature_correlation", "params")
 _NOISES = (0.03, 0.06, 0.10)
 
 Floats = NDArray[np.float64]
@@ -42,7 +50,8 @@ class Cells:
             rows = list(csv.DictReader(line for line in lines if not line.startswith("#")))
         cells = [space.parse(row["architecture"]) for row in rows]
         self.accuracy = np.array([accuracies[benchmark.index(cell)] for cell in cells])
-        self.score = _log_rank(rows, ("feature_correlation", "params"))
+        columns = [[float(row[name] or "-inf") for row in rows] for name in _PROXIES]
+        self.score = np.array(log_rank_sums(columns))
         one_hot = (next(iter(space.one_hot(space.simplified(cell)).values())) for cell in cells)
         self._choices = np.array([table.argmax(1).numpy() for table in one_hot])
 
@@ -57,23 +66,16 @@ class Cells:
         return different
 
 
-def _log_rank(rows: Sequence[dict[str, str]], names: Sequence[str]) -> Floats:
-    total = np.zeros(len(rows))
-    for name in names:
-        values = np.array([float(row[name] or "-inf") for row in rows])
-        total += np.log(values.argsort(kind="stable").argsort() + 1)
-    return total
-
-
 def refined(
-    cells: Cells, pool: Integers, *, trainings: int, noise: float, random: np.random.Generator
+    cells: Cells, pool: Integers, *, trainings: int, noise: float, seed: int
 ) -> tuple[int, float]:
     """Return whom `refine` would choose of a pool in the proxies' order, and how sure it is."""
+    random = np.random.default_rng(seed)
     evidence = np.array(normal_scores(len(pool)))[:, None]
     distances = cells.distances(pool)
     worth = -np.log(100 - cells.accuracy[pool])
     seen: list[Observation] = []
-    first = first_candidates(distances, _FIRST)
+    first = first_candidates(distances, FIRST)
     while len(seen) < trainings:
         if len(seen) < len(first):
             following = first[len(seen)]
@@ -82,7 +84,7 @@ def refined(
         number = sum(o.candidate == following for o in seen)
         seen.append(Observation(following, number, worth[following] + random.normal(0, noise)))
     belief = believe(evidence, distances, seen, seed=0)
-    choice = max({o.candidate for o in seen}, key=lambda i: belief.mean[i])
+    choice = best_trained(belief, seen)
     return int(pool[choice]), float(belief.is_best[choice])
 
 
@@ -100,35 +102,28 @@ def rows(cells: Cells, *, pools: int, trainings: int) -> Iterator[str]:
         members = []
         for seed in range(pools):
             random = np.random.default_rng(seed)
-            found = random.choice(everything, drawn, replace=False)
-            members.append(cells.best_by_proxies(found, kept))
-        best = np.mean([top - cells.accuracy[pool].max() for pool in members])
-        alone = np.mean([top - cells.accuracy[pool[0]] for pool in members])
-        cost, claimed, right = [], 0.0, 0.0
+            drawn_cells = random.choice(everything, drawn, replace=False)
+            members.append(cells.best_by_proxies(drawn_cells, kept))
+        accuracies = [cells.accuracy[pool] for pool in members]
+        best = np.array([found.max() for found in accuracies])
+        alone = np.array([found[0] for found in accuracies])
+        regrets, sure, right = [], 0.0, 0.0
         for noise in _NOISES:
-            chosen = [
-                refined(
-                    cells,
-                    pool,
-                    trainings=trainings,
-                    noise=noise,
-                    random=np.random.default_rng(seed),
-                )
-                for seed, pool in enumerate(members)
-            ]
-            cost.append(float(np.mean([top - cells.accuracy[i] for i, _ in chosen])))
-            claimed = float(np.mean([probability for _, probability in chosen]))
-            right = float(
-                np.mean(
-                    [
-                        cells.accuracy[i] == cells.accuracy[pool].max()
-                        for (i, _), pool in zip(chosen, members, strict=True)
-                    ]
-                )
+            chosen, claimed = zip(
+                *(
+                    refined(cells, pool, trainings=trainings, noise=noise, seed=seed)
+                    for seed, pool in enumerate(members)
+                ),
+                strict=True,
             )
+            found = cells.accuracy[list(chosen)]
+            regrets.append(top - found.mean())
+            sure, right = float(np.mean(claimed)), float((found == best).mean())
         name = "all" if drawn == len(everything) else f"{drawn} random"
-        values = " | ".join(f"{value:.2f}" for value in (best, alone, *cost))
-        yield f"| {name}, {kept} left | {values} | {claimed:.2f}, {right:.2f} |"
+        values = " | ".join(
+            f"{value:.2f}" for value in (top - best.mean(), top - alone.mean(), *regrets)
+        )
+        yield f"| {name}, {kept} left | {values} | {sure:.2f}, {right:.2f} |"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
+FIRST = 6
+"""How many candidates are trained before the model says who is next."""
+
 _SLOPE = 0.2
 _KERNEL = 1.0
 _ROUND = 0.1
@@ -149,6 +152,11 @@ def first_candidates(distances: Floats, count: int) -> list[int]:
         nearest[chosen] = -1.0
         chosen.append(int(nearest.argmax()))
     return chosen
+
+
+def best_trained(belief: Belief, observations: Sequence[Observation]) -> int:
+    """Return the trained candidate of the largest expected worth."""
+    return max({o.candidate for o in observations}, key=lambda i: (belief.mean[i], -i))
 
 
 def next_candidate(belief: Belief) -> int:

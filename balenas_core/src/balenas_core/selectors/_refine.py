@@ -15,17 +15,16 @@ from balenas_core.plugins.selector_options import PoolOptions, RefineOptions
 from balenas_core.random import derive_seed
 from balenas_core.selectors._alone import loss_alone, worst_loss
 from balenas_core.selectors._belief import (
-    Belief,
+    FIRST,
     Floats,
     Observation,
     believe,
+    best_trained,
     first_candidates,
     next_candidate,
 )
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, failures_of
-
-_FIRST = 6
 
 
 class RefineSelector(PoolSelector):
@@ -60,7 +59,7 @@ class RefineSelector(PoolSelector):
         evidence, distances = _evidence(pool), _distances(pool, context)
         seed = derive_seed(context.seed, "belief")
         # What earlier stages put first is trained in any case; who follows depends on it.
-        first = first_candidates(distances, _FIRST)[: options.trainings]
+        first = first_candidates(distances, FIRST)[: options.trainings]
         context.report(0, options.trainings)
         found = self._train(pool, [(i, 0) for i in first], context)
         failures = {first[k]: why for k, why in failures_of(found).items()}
@@ -70,7 +69,7 @@ class RefineSelector(PoolSelector):
         ]
         while len(pool) > 1 and len(observations) < options.trainings:
             belief = believe(evidence, distances, observations, seed=seed)
-            if belief.is_best[_choice(belief, observations)] >= options.confidence:
+            if belief.is_best[best_trained(belief, observations)] >= options.confidence:
                 break
             context.report(len(observations), options.trainings)
             following = next_candidate(belief)
@@ -144,11 +143,6 @@ def _measured_loss(
 def _loss(measured: Measured, worst: float) -> float:
     """Return a loss; what cannot be trained is worth as little as what blows up."""
     return measured.scores.get("loss", worst)
-
-
-def _choice(belief: Belief, observations: Sequence[Observation]) -> int:
-    """Return the trained candidate of the largest expected worth."""
-    return max({o.candidate for o in observations}, key=lambda i: (belief.mean[i], -i))
 
 
 def _evidence(pool: Sequence[Draw]) -> Floats:
