@@ -167,6 +167,18 @@ def test_an_edited_config_file_is_refused_too(registry, stopped):
         _finish(run, registry)
 
 
+def test_a_run_from_before_an_option_was_there_goes_on(registry, stopped, whole, the_outcome, same):
+    run = stopped(1, 1)
+    directory = RunDirectory(run)
+    newest = directory.read_checkpoint()
+    del newest.state["config"]["processes"], newest.state["config"]["training"]["warmup_share"]
+    directory.write_checkpoint(newest.state, epoch=1, step=99)
+    kept = [line for line in (run / "config.yaml").read_text().splitlines() if "warmup" not in line]
+    (run / "config.yaml").write_text("\n".join(kept))
+    _finish(run, registry)
+    same(the_outcome(run), whole)
+
+
 def test_what_changes_no_result_may_change(registry, make, stopped, whole, the_outcome, same):
     run = stopped(1, 1)
     changed = make(output=run, threads=1, checkpoint={"every_steps": 0, "keep": 5})

@@ -100,6 +100,8 @@ class SharedStep:
             device_ids=[device] if device.type == "cuda" else None,
             # Operations of weight zero do not run, and which these are changes with every draw.
             find_unused_parameters=True,
+            # Statistics of the first process are given to all before they are used.
+            broadcast_buffers=False,
         )
 
     @contextmanager
@@ -123,11 +125,22 @@ class SharedStep:
         return logits
 
     def mean_loss(self, loss: Tensor) -> Tensor:
-        """Return the mean over the processes, with the gradient of this process's part."""
-        if self.processes.count == 1:
+        """Return the mean over the processes, with the gradient of this process's part.
+
+        Of draws of its own each process has its own loss: whoever learns from those, learns from
+        gradients, and no process need wait for the others here.
+        """
+        if self.noise == "own" or self.processes.count == 1:
             return loss
         mean: Tensor = _MeanOverProcesses.apply(loss, self.processes)
         return mean
+
+    def reported_loss(self, loss: float) -> float:
+        """Return the mean over the processes of what their optimizers report."""
+        if self.processes.count == 1:
+            return loss
+        value = torch.tensor(loss, dtype=torch.float64, device=self.processes.device)
+        return self.processes.averaged([value])[0].item()
 
     def begin_step(self, name: str, step: int, generator: Generator) -> None:
         """Give the generator the numbers of a step that are this process's own.

@@ -241,6 +241,7 @@ class BilevelLoop:
                 "optimizer",
                 f"step() must return the loss as a number; it returned {type(loss).__name__}",
             )
+        loss = self._shared.reported_loss(loss)
         if not math.isfinite(loss):
             raise DivergenceError(f"the validation loss is {loss}")
         return loss
@@ -265,10 +266,11 @@ class BilevelLoop:
         logits = logits.to(self._precision.storage)
         loss = F.cross_entropy(logits, batch.labels)
         self._sgd.zero_grad(set_to_none=True)
+        loss.backward()
+        # After the exchange of gradients nobody waits for this one.
         seen = self._seen(loss.detach(), logits.detach(), batch, stop=stop)
         if not math.isfinite(seen.loss):
             raise DivergenceError(f"the training loss is {seen.loss}")
-        loss.backward()
         clip = math.inf if self._training.clip is None else self._training.clip
         norm = nn.utils.clip_grad_norm_(self.supernet.parameters(), clip).item()
         if not math.isfinite(norm):

@@ -28,8 +28,9 @@ from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 
 _WARM_UP: Final = 2
-_SAMPLED: Final = 3
-"""Candidates of each stage that are really measured."""
+_SAMPLED: Final = range(3, 13)
+"""Candidates of each stage that are really measured: as many as a second has time for."""
+_ENOUGH: Final = 1.0
 _BATCHES: Final = 4
 """Batches of a candidate's training, or evaluation, that are really computed."""
 _NUMBER: Final = 4
@@ -263,6 +264,7 @@ class _Sampled:
         self._clock = clock
         self._passes = evaluations + min(steps, RECALIBRATION_BATCHES)
         self._seconds: dict[str, list[float]] = {}
+        self._spent: dict[str, float] = {}
         self._counts: dict[str, int] = {}
         self._known: dict[str, Mapping[str, float]] = {}
         self._extra = self._epoch_seconds = 0.0
@@ -301,11 +303,14 @@ class _Sampled:
         name = key.partition("@")[0] if "@" in key else key.partition("/")[0]
         self._counts[name] = self._counts.get(name, 0) + 1
         seconds = self._seconds.setdefault(name, [])
-        if len(seconds) < _SAMPLED:
+        spent = self._spent.get(name, 0.0)
+        if len(seconds) < _SAMPLED.start or (spent < _ENOUGH and len(seconds) < _SAMPLED.stop - 1):
             self._extra = 0.0
             start = self._clock()
             self._known[name] = compute()
-            seconds.append(self._clock() - start + self._extra)
+            taken = self._clock() - start
+            self._spent[name] = spent + taken
+            seconds.append(taken + self._extra)
         return self._known[name]
 
     def _some(self, batches: Iterator[Batch], total: int, epoch: int) -> Iterator[Batch]:

@@ -51,7 +51,7 @@ from balenas_core.runs.opening import (
     open_run,
     reject,
 )
-from balenas_core.runs.resume import Resume, refuse_changes, stored_config
+from balenas_core.runs.resume import Resume, as_of_now, refuse_changes, stored_config
 from balenas_core.runs.selections import refuse_another, selection_file, write_selection
 from balenas_core.runs.stored_result import read_result
 from balenas_core.runs.used_plugins import used_plugins, warn_of_other_plugins
@@ -361,7 +361,7 @@ class Search:
         stored = (
             stored_config(run.path, self._registry).model_dump(mode="json")
             if checkpoint is None
-            else checkpoint.state["config"]
+            else as_of_now(checkpoint.state["config"], self._registry)
         )
         refuse_changes(run.path, stored, self.config, free=free)
 

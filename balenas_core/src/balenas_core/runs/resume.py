@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from balenas_core.config import CheckpointConfig, SearchConfig, load_config
 from balenas_core.config.flat import differences
-from balenas_core.errors import ConfigChangedError, UsageError
+from balenas_core.errors import ConfigChangedError, ConfigError, UsageError
 from balenas_core.plugins.names import names_the_same
 from balenas_core.plugins.registry import Registry
 from balenas_core.runs.directory import (
@@ -91,6 +91,18 @@ def stored_config(run: Path, registry: Registry) -> SearchConfig:
     check_holds_run(run)
     config = load_config(run / CONFIG, registry=registry)
     return config.model_copy(update={"output": run})
+
+
+def as_of_now(stored: Mapping[str, Any], registry: Registry) -> Mapping[str, Any]:
+    """Return the stored settings of a search with the options that have come since.
+
+    A new option's default is what was done before there was the option. Settings that are not
+    valid any more are returned as they are.
+    """
+    try:
+        return load_config(base=stored, registry=registry).model_dump(mode="json")
+    except ConfigError:
+        return stored
 
 
 def refuse_changes(

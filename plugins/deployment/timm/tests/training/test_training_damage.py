@@ -148,6 +148,12 @@ def test_inherited_weights_of_another_configuration_are_refused(searched):
         from_run(searched, is_inherited=True)
 
 
+def test_inherited_weights_may_be_from_before_an_option_was_there(searched):
+    newest = RunDirectory(searched).checkpoints.paths()[0]
+    _replace(newest, lambda state: state["config"].pop("processes"))
+    assert from_run(searched, is_inherited=True).weights.startswith("inherited")
+
+
 def test_a_damaged_status_is_named(searched):
     (searched / "status.json").write_text(json.dumps({"status": "done", "config": {"seed": "x"}}))
     with pytest.raises(DamagedError, match=r"status\.json is damaged: config\.space: field"):

@@ -11,12 +11,10 @@ from concurrent.futures import Future
 from typing import Any
 from urllib.parse import urlsplit
 
-import ray
-from ray.exceptions import RayError
-
 from balenas_core.errors import BalenasError
 from balenas_core.interfaces.executor import Executor, WorkerLostError, Workers
 from balenas_executor_ray import RayOptions
+from balenas_executor_ray._import import RayError, ray
 
 _COUNTED_EVERY = 1.0
 """Seconds for which the number of workers is believed."""

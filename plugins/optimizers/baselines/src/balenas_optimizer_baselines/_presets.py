@@ -127,8 +127,9 @@ BALENAS: Preset = {
 
 BALENAS_INFORMED: Preset = {
     # What cheap proxies say of every choice is the mean of the prior; weights that are trained at
-    # draws of it need less of a start.
+    # draws of it need less of a start, and what is learned may go further.
     **BALENAS,
+    "optimizer": {**BALENAS["optimizer"], "distance": 12.0},
     "training": {**_SAMPLED, "warmup_share": 0.25},
     "modifiers": {"informed_prior": {}},
 }

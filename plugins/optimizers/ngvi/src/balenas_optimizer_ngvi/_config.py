@@ -40,9 +40,9 @@ def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
     """Return step size and decay of the curvature of a search of so many steps (vadam).
 
     A step is at most about lr long, whatever the scale of the loss, so that lr = distance / steps
-    moves a logit whose gradient never changes by ``distance``. By default that is 6 in searches
-    of 2,000 steps or more, and in proportion less in shorter ones: while the supernet's weights
-    are young, what has no weights looks best, and going far by that is worse than staying. The
+    moves a logit whose gradient never changes by ``distance``, which is 6 by default. Searches of
+    under 2,000 steps go in proportion less far: while the supernet's weights are young, what has
+    no weights looks best, and going far by that is worse than staying. The
     curvature is averaged over a third of the search: beta2 = 1 - 3 / steps, so that all but
     exp(-3) of its start is forgotten at the end, and sigma can follow.
 
@@ -52,7 +52,7 @@ def length_dependent(steps: int, distance: float | None) -> tuple[float, float]:
         >>> length_dependent(300, None)
         (0.003, 0.99)
     """
-    lr = _DISTANCE / max(steps, _LONG) if distance is None else distance / steps
+    lr = (distance or _DISTANCE) / max(steps, _LONG)
     return lr, max(0.0, 1.0 - 3.0 / steps)
 
 
@@ -72,8 +72,8 @@ class NGVIOptions(PluginOptions):
         default=None,
         gt=0,
         description="Where lr is null: how far the search would move a logit whose gradient never "
-        "changed (vadam). Null for 6, and in proportion less in searches of under 2,000 steps, "
-        "whose weights are too young to be believed.",
+        "changed (vadam); null for 6. In proportion less in searches of under 2,000 steps, whose "
+        "weights are too young to be believed.",
     )
     beta1: float | None = Field(
         default=None, ge=0, lt=1, description="Decay of the momentum; null for the variant's own."

@@ -23,7 +23,13 @@ from balenas_core.runs import listing as runs
 from balenas_core.runs.checkpoints import Candidates, MisfitError, loading
 from balenas_core.runs.directory import RunDirectory
 from balenas_core.runs.listing import RunInfo
-from balenas_core.runs.resume import MAY_DIFFER, SELECTOR, changes_between, listed
+from balenas_core.runs.resume import (
+    MAY_DIFFER,
+    SELECTOR,
+    as_of_now,
+    changes_between,
+    listed,
+)
 from balenas_timm.export._provenance import with_readable_provenance
 from balenas_timm.recipes import TRAINING
 from balenas_timm.weights import (
@@ -211,7 +217,11 @@ def _supernet(run: RunInfo, build: Callable[[], nn.Module]) -> Any:
     """Return the supernet at the newest checkpoint that fits."""
     candidates = Candidates(RunDirectory(run.path).read_checkpoints())
     while (checkpoint := candidates.current) is not None:
-        changes = changes_between(run.config, checkpoint.state["config"], MAY_DIFFER | SELECTOR)
+        then, now = (
+            as_of_now(settings, default_registry())
+            for settings in (checkpoint.state["config"], run.config)
+        )
+        changes = changes_between(now, then, MAY_DIFFER | SELECTOR)
         if changes:
             raise ConfigChangedError(
                 f"checkpoint {checkpoint.path} is of another configuration than its run:\n"
