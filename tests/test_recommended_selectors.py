@@ -1,5 +1,7 @@
 """What the standard spaces recommend is installed with them, and can choose."""
 
+import math
+
 import pytest
 
 from balenas_core import Search, SearchConfig
@@ -35,3 +37,5 @@ def test_every_space_recommends_a_selector_that_ranks_by_several_scores(name):
     scores = [candidate.scores for candidate in result.selection.candidates]
     assert len(scores) >= 3
     assert all(len(one) >= 2 for one in scores)
+    for proxy in scores[0]:
+        assert any(math.isfinite(one.get(proxy, math.nan)) for one in scores), proxy

@@ -85,8 +85,8 @@ class InformedPriorConfig(_Section):
 
     proxies: str = Field(
         default=AUTO_PROXIES,
-        description="Proxies joined by '+', whose log-ranks are added up; auto for those of the "
-        "selector that the space recommends.",
+        description="Proxies joined by '+', whose log-ranks are added up; auto for those that "
+        "the space recommends.",
     )
     architectures: int = Field(
         default=500,

@@ -31,12 +31,15 @@ def resolve_proxies(text: str, registry: Registry) -> PluginSection:
 
 
 def recommended_proxies(space: PluginSection, registry: Registry) -> str:
-    """Return the first stage of proxies in the selector that a space recommends.
+    """Return the proxies that a space recommends, or the first stage of them in its selector.
 
     Raises:
         ValidationError: With a packed problem; it recommends none.
     """
     _, plugin = find_plugin("space", space.name, registry)
+    proxies = plugin.recommends.get("proxy")
+    if isinstance(proxies, str):
+        return proxies
     recommended = plugin.recommends.get("selector", "")
     text = recommended if isinstance(recommended, str) else str(recommended.get("name", ""))
     for names in parse_stages(text) if text else ():

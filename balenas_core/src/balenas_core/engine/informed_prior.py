@@ -202,7 +202,12 @@ def _is_connected(network: nn.Module, images: Tensor) -> bool:
 
 
 def _check(scores: Mapping[str, Sequence[float]], causes: Mapping[str, str]) -> None:
-    """Check that there is something to learn from, and say which proxies failed."""
+    """Check that there is something to learn from, and say which proxies have no scores."""
+    for name, column in scores.items():
+        if name not in causes and all(score == -math.inf for score in column):
+            _log.warning(
+                "proxy %r gives no architecture of the informed prior a finite score", name
+            )
     for name, cause in causes.items():
         failed = sum(score == -math.inf for score in scores[name])
         _log.warning(

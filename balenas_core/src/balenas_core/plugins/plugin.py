@@ -98,7 +98,8 @@ class Plugin:
         defaults: Kind -> name of the partner to take when the user names none.
         recommends: Kind -> name of the partner to take when the user asks for ``auto``, or its
             section, with options that hold where the user gives no others. A space recommends a
-            selector: which proxies rank well differs from space to space.
+            selector: which proxies rank well differs from space to space. Where its first stage
+            is not proxies joined by "+", it may name such under ``proxy``.
         status: ``"package.module:function"`` of a function without arguments that says how the
             plugin runs here, such as which compiled kernels it found: one line of text, or a
             mapping of text to text. Shown by ``balenas plugins info`` and ``balenas doctor``.

@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import torch
 from pydantic import ValidationError
 
-from balenas_core.config import PluginSection, resolve_selector
+from balenas_core.config import PluginSection, resolve_proxies, resolve_selector
 from balenas_core.errors import BalenasError
 from balenas_core.plugins.options import PluginOptions
 from balenas_core.plugins.plugin import API_VERSION, GROUPS, Plugin
@@ -174,6 +174,8 @@ class PluginConformance:
             try:
                 if kind == "selector":  # which may be an expression of several
                     resolve_selector(value, self.registry())
+                elif kind == "proxy":
+                    resolve_proxies(str(value), self.registry())
                 else:
                     PluginSection.resolve(kind, value, self.registry())
             except (ValidationError, BalenasError) as error:

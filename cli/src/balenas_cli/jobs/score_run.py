@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,12 +79,15 @@ class _Failures:
     def __init__(self, proxies: list[str]) -> None:
         self._counts = dict.fromkeys(proxies, 0)
         self._causes: dict[str, str] = {}
+        self._finite = dict.fromkeys(proxies, 0)
         self._rows = self._without_score = 0
 
     def add(self, row: ScoredRow) -> None:
         """Take note of one row."""
         self._rows += 1
         self._without_score += len(row.errors) == len(row.scores)
+        for name, score in row.scores.items():
+            self._finite[name] += math.isfinite(score)
         for name, cause in row.errors.items():
             self._counts[name] += 1
             if name not in self._causes:
@@ -104,6 +108,9 @@ class _Failures:
         if self._rows and self._without_score == self._rows:
             causes = "; ".join(f"{name!r} with {cause}" for name, cause in self._causes.items())
             raise SelectionError(f"no architecture has a score: {causes}. Choose other proxies.")
+        for name, count in self._finite.items():
+            if self._rows and not count and name not in self._causes:
+                stderr().print(f"proxy {name!r} gives no architecture a finite score")
 
 
 @contextmanager

@@ -84,6 +84,8 @@ def test_blocks_are_the_members_of_lists_or_of_the_longest_chain(textbook):
     chain = nn.Sequential(nn.ReLU(), nn.ReLU())
     assert blocks(chain) == list(chain)
     assert blocks(nn.ReLU()) == []
+    named = nn.ModuleDict({"stem": nn.ModuleDict({"1_1": nn.Conv2d(3, 8, 3), "1_2": nn.ReLU()})})
+    assert [type(one) for one in blocks(nn.Sequential(*named.values()))] == [nn.Conv2d, nn.ReLU]
 
 
 def test_a_network_without_blocks_ranks_last():

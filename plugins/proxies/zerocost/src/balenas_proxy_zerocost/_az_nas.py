@@ -107,10 +107,11 @@ def az_trainability(
 def blocks(network: nn.Module) -> list[nn.Module]:
     """Return the blocks of a network, such as its cells.
 
-    They are the members of every ``nn.ModuleList`` that lies in no other; in a network without
-    such lists, the members of the longest ``nn.Sequential`` among the network and its children.
+    They are the members of every ``nn.ModuleList`` or ``nn.ModuleDict`` that lies in no other; in
+    a network without such containers, those of the longest ``nn.Sequential`` among the network
+    and its children.
     """
-    members = [member for one in _outermost_lists(network) for member in one]
+    members = [member for one in _outermost_containers(network) for member in one.children()]
     if members:
         return members
     chains = [m for m in (network, *network.children()) if isinstance(m, nn.Sequential)]
@@ -118,12 +119,12 @@ def blocks(network: nn.Module) -> list[nn.Module]:
     return list(longest)
 
 
-def _outermost_lists(module: nn.Module) -> Iterator[nn.ModuleList]:
-    if isinstance(module, nn.ModuleList):
+def _outermost_containers(module: nn.Module) -> Iterator[nn.Module]:
+    if isinstance(module, nn.ModuleList | nn.ModuleDict):
         yield module
     else:
         for child in module.children():
-            yield from _outermost_lists(child)
+            yield from _outermost_containers(child)
 
 
 @contextmanager

@@ -17,7 +17,10 @@ plugin = Plugin(
     implementation="balenas_space_timm_stages._space:TimmStagesSpace",
     options=TimmStagesOptions,
     provides=("supernet",),
-    recommends={"selector": "az_nas"},
+    recommends={
+        "selector": "az_nas",
+        "proxy": "az_expressivity+az_progressivity+az_trainability+flops",
+    },
 )
 
 __all__ = ["TimmStagesOptions", "TimmStagesSpace", "plugin"]
