@@ -14,7 +14,7 @@ from balenas_core.plugins.builtin import PointOptions
 from balenas_core.plugins.selector_options import RefineOptions
 from balenas_core.random import generator
 from balenas_core.selectors import RefineSelector
-from balenas_core.selectors._alone import loss_alone, one_cycle
+from balenas_core.selectors._alone import Recipe, loss_alone, one_cycle, recipe_of
 from balenas_core.selectors._belief import Observation, believe, first_candidates, next_candidate
 from balenas_core.testing import ToySpace, toy_context
 
@@ -179,6 +179,36 @@ def test_a_training_that_blows_up_counts_as_twice_the_loss_of_guessing():
     architecture = where.space.parse("conv-conv")
     found = loss_alone(architecture, 0, options(lr=1e12), where)
     assert found == pytest.approx(2 * math.log(3))
+
+
+def test_a_training_begins_with_the_weights_of_a_trained_supernet():
+    where = context()
+    architecture = where.space.random(generator(0))
+    still = options(lr=1e-12)
+    inherited = loss_alone(architecture, 0, still, where)
+    with torch.no_grad():
+        for parameter in where.supernet.parameters():
+            parameter.add_(0.5 * torch.randn(parameter.shape, generator=generator(1)))
+    before = [parameter.clone() for parameter in where.supernet.parameters()]
+    assert loss_alone(architecture, 0, still, where) != inherited
+    assert all(map(torch.equal, before, where.supernet.parameters()))
+    fresh = loss_alone(architecture, 0, options(lr=1e-12, start="scratch"), where)
+    untrained = replace(where, is_supernet_trained=False)
+    assert loss_alone(architecture, 0, still, untrained) == fresh != inherited
+
+
+def test_the_recipe_follows_the_start_where_the_options_are_silent():
+    of = RefineOptions()
+    assert recipe_of(of, is_supernet_trained=True) == Recipe(True, 2, 0.05)
+    assert recipe_of(of, is_supernet_trained=False) == Recipe(False, 8, 0.2)
+    given = RefineOptions(start="scratch", epochs=3, lr=0.1)
+    assert recipe_of(given, is_supernet_trained=True) == Recipe(False, 3, 0.1)
+
+
+def test_weights_of_a_supernet_that_was_not_trained_are_refused():
+    selector = RefineSelector(options(start="supernet"))
+    with pytest.raises(UsageError, match="leave it at auto"):
+        selector.select(context(is_supernet_trained=False))
 
 
 # the selector

@@ -71,8 +71,17 @@ class RefineOptions(PoolOptions):
         le=1,
         description="Stop when a candidate is the best with this probability.",
     )
-    epochs: int = Field(
-        default=8, ge=1, strict=True, description="Epochs of every training, on all images."
+    start: Literal["auto", "supernet", "scratch"] = Field(
+        default="auto",
+        description="Weights that a training begins with: those of the supernet, fresh ones, or "
+        "the supernet's where it was trained (auto).",
+    )
+    epochs: int | None = Field(
+        default=None,
+        ge=1,
+        strict=True,
+        description="Epochs of every training, on all images; null for 2 from the supernet's "
+        "weights, and 8 from scratch.",
     )
     batch_size: int = Field(
         default=128, ge=1, strict=True, description="Images per step of a training."
@@ -83,8 +92,11 @@ class RefineOptions(PoolOptions):
         lt=1,
         description="Share of the images that measures a training, other ones for every round.",
     )
-    lr: float = Field(
-        default=0.2, gt=0, description="Largest learning rate of SGD, in the middle of one cycle."
+    lr: float | None = Field(
+        default=None,
+        gt=0,
+        description="Largest learning rate of SGD, in the middle of one cycle; null for 0.05 from "
+        "the supernet's weights, and 0.2 from scratch.",
     )
     momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of SGD, Nesterov's.")
     weight_decay: float = Field(default=5e-4, ge=0, description="L2 penalty of the weights.")

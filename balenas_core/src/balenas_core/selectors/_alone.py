@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import torch
 from torch import nn
@@ -33,6 +34,37 @@ def one_cycle(done: float) -> float:
     return 0.5 + 0.5 * math.cos(math.pi * (done - _RISE) / (1 - _RISE))
 
 
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How an architecture is trained alone.
+
+    Args:
+        is_inherited: Whether it begins with the supernet's weights.
+        epochs: Passes over the images.
+        lr: Largest learning rate.
+    """
+
+    is_inherited: bool
+    epochs: int
+    lr: float
+
+
+def recipe_of(options: RefineOptions, *, is_supernet_trained: bool) -> Recipe:
+    """Return the recipe of a selection.
+
+    Raises:
+        UsageError: It is to begin with the weights of a supernet that was not trained.
+    """
+    if options.start == "supernet" and not is_supernet_trained:
+        raise UsageError(
+            "selector 'refine' is to begin with a supernet's weights (start: supernet), and the "
+            "optimizer of this search trains none; leave it at auto."
+        )
+    is_inherited = options.start != "scratch" and is_supernet_trained
+    epochs, lr = (2, 0.05) if is_inherited else (8, 0.2)
+    return Recipe(is_inherited, options.epochs or epochs, options.lr or lr)
+
+
 def loss_alone(
     architecture: Architecture, number: int, options: RefineOptions, context: SelectionContext
 ) -> float:
@@ -46,12 +78,18 @@ def loss_alone(
     """
     if context.divide is None:
         raise UsageError("selector 'refine' needs images to train on, and its context has none.")
+    recipe = recipe_of(options, is_supernet_trained=context.is_supernet_trained)
     seed = derive_seed(context.seed, "refine", number)
     images = context.divide(options.held_out, options.batch_size, seed)
     with seeded(seed):
-        network = context.space.network(architecture, context.task)
+        network = (
+            context.space.inherit(context.supernet, architecture)
+            if recipe.is_inherited
+            else context.space.network(architecture, context.task)
+        )
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
-        is_finite = _train(network, images, options)
+        network.requires_grad_()
+        is_finite = _train(network, images, recipe, options)
     worst = worst_loss(context.task.num_classes)
     loss = _loss(network, images) if is_finite else math.nan
     return min(loss, worst) if math.isfinite(loss) else worst
@@ -62,20 +100,20 @@ def worst_loss(classes: int) -> float:
     return 2 * math.log(classes)
 
 
-def _train(network: nn.Module, images: Division, options: RefineOptions) -> bool:
+def _train(network: nn.Module, images: Division, recipe: Recipe, options: RefineOptions) -> bool:
     """Train a network, and return whether its loss stayed finite."""
     network.train()
     sgd = torch.optim.SGD(
         network.parameters(),
-        lr=options.lr,
+        lr=recipe.lr,
         momentum=options.momentum,
         nesterov=options.momentum > 0,
         weight_decay=options.weight_decay,
     )
-    steps, step = options.epochs * images.steps, 0
-    for epoch in range(options.epochs):
+    steps, step = recipe.epochs * images.steps, 0
+    for epoch in range(recipe.epochs):
         for batch in images.training(epoch):
-            sgd.param_groups[0]["lr"] = options.lr * one_cycle((step + 0.5) / steps)
+            sgd.param_groups[0]["lr"] = recipe.lr * one_cycle((step + 0.5) / steps)
             sgd.zero_grad(set_to_none=True)
             loss = functional.cross_entropy(network(batch.images), batch.labels)
             if not torch.isfinite(loss):

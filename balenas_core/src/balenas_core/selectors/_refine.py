@@ -13,7 +13,7 @@ from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.selection import Measured, SelectionContext
 from balenas_core.plugins.selector_options import PoolOptions, RefineOptions
 from balenas_core.random import derive_seed
-from balenas_core.selectors._alone import loss_alone, worst_loss
+from balenas_core.selectors._alone import loss_alone, recipe_of, worst_loss
 from balenas_core.selectors._belief import (
     FIRST,
     Floats,
@@ -35,7 +35,8 @@ class RefineSelector(PoolSelector):
     in few decisions. After six, the one that earlier stages put first and those that differ
     most, the model says whom to train next, again or for the first time. Of the trained ones,
     the largest expected worth is chosen, and ``probability_best`` says how sure that is, as far
-    as the short training ranks like the real one.
+    as the short training ranks like the real one. Where the supernet was trained, trainings
+    begin with its weights, and are shorter.
 
     References:
         Russo 2020, "Simple Bayesian Algorithms for Best-Arm Identification", Operations Research.
@@ -53,9 +54,11 @@ class RefineSelector(PoolSelector):
         """Train and rank; those that were never trained come last.
 
         Raises:
-            UsageError: The context has no images to divide.
+            UsageError: The context has no images to divide, or the supernet to begin with was
+                not trained.
         """
         options = self._options
+        recipe = recipe_of(options, is_supernet_trained=context.is_supernet_trained)
         evidence, distances = _evidence(pool), _distances(pool, context)
         seed = derive_seed(context.seed, "belief")
         # What earlier stages put first is trained in any case; who follows depends on it.
@@ -80,7 +83,8 @@ class RefineSelector(PoolSelector):
             observations.append(Observation(following, number, -_loss(measured, worst)))
         context.report(options.trainings, options.trainings)
         ranking = self._ranking(evidence, distances, observations, seed)
-        return replace(ranking, failures=failures)
+        epochs = len(observations) * recipe.epochs
+        return replace(ranking, epochs=epochs, failures=failures)
 
     def _train(
         self,
@@ -111,10 +115,9 @@ class RefineSelector(PoolSelector):
         trained: dict[int, list[float]] = {}
         for observation in observations:
             trained.setdefault(observation.candidate, []).append(-observation.value)
-        epochs = len(observations) * self._options.epochs
         if len(trained) < 2:
             losses = [{"trained_loss": trained[i][0]} if i in trained else {} for i in range(size)]
-            return Ranking(sorted(range(size), key=lambda i: i not in trained), losses, epochs)
+            return Ranking(sorted(range(size), key=lambda i: i not in trained), losses)
         belief = believe(evidence, distances, observations, seed=seed)
         scores: list[dict[str, float]] = [
             {
@@ -130,7 +133,7 @@ class RefineSelector(PoolSelector):
                 "trainings": float(len(losses_of)),
             }
         order = sorted(range(size), key=lambda i: (i not in trained, -belief.mean[i], i))
-        return Ranking(order, scores, epochs)
+        return Ranking(order, scores)
 
 
 def _measured_loss(
