@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from importlib.metadata import distributions
 from pathlib import Path
 from typing import NamedTuple
 
@@ -63,6 +64,17 @@ def environment(site: Path) -> dict[str, str]:
         kept.pop(key, None)
     path = os.pathsep.join(filter(None, (str(site), kept.get("PYTHONPATH"))))
     return kept | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", "NO_COLOR": "1"}
+
+
+@pytest.fixture(scope="session")
+def without_ours() -> dict[str, str]:
+    """An environment that switches off every plugin of balenas but the core's.
+
+    Trying them all takes ten seconds of a core, of which one test is enough.
+    """
+    names = {str(distribution.name) for distribution in distributions()}
+    ours = {name for name in names if name.startswith("balenas-")} - {"balenas-core"}
+    return {"BALENAS_DISABLE_PLUGINS": ",".join(sorted(ours))}
 
 
 @pytest.fixture

@@ -25,11 +25,11 @@ IMPLEMENTATION = (
 )
 
 
-def test_doctor_finds_a_missing_extra_and_a_plugins_status(balenas, install, site):
+def test_doctor_finds_a_missing_extra_and_a_plugins_status(balenas, install, site, without_ours):
     (site / "acme_impl.py").write_text(IMPLEMENTATION)
     group = {"balenas.proxies": {"good": "acme_good:plugin"}}
     install("acme-good", "acme_good", SOURCE, group, extra_metadata=EXTRA)
-    done = balenas("doctor", "--json")
+    done = balenas("doctor", "--json", **without_ours)
     assert done.returncode == 0, done.stderr
     facts = json.loads(done.stdout)
     assert facts["versions"]["balenas-core"] == "0.1.0"
@@ -45,9 +45,9 @@ def test_doctor_finds_a_missing_extra_and_a_plugins_status(balenas, install, sit
     }
 
 
-def test_a_broken_plugin_is_a_problem(balenas, install):
+def test_a_broken_plugin_is_a_problem(balenas, install, without_ours):
     install("acme-bad", "acme_bad", "import acme_gone", {"balenas.proxies": {"bad": "acme_bad:x"}})
-    done = balenas("doctor")
+    done = balenas("doctor", **without_ours)
     assert done.returncode == 1
     line, other = [line for line in done.stdout.splitlines() if "proxy bad" in line]
     assert "acme-bad 1.2, code " in min(line, other, key=len)
