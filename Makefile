@@ -6,7 +6,14 @@ PROJECTS := balenas_core cli $(patsubst %/pyproject.toml,%,$(wildcard plugins/*/
 EDITABLE := $(foreach project,$(PROJECTS),-e ./$(project))
 MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard requirements/*.txt)
 
-.PHONY: help setup search test test-slow lint types docs check clean
+# Tests start many processes, each of which would compile all modules anew.
+unexport PYTHONDONTWRITEBYTECODE
+# Two of them run at once, and nothing in them is large.
+docs test test-slow test-all: export OMP_NUM_THREADS := 1
+docs test test-slow test-all: export OMP_WAIT_POLICY := PASSIVE
+PYTEST := $(BIN)/python -m pytest -q -n 2
+
+.PHONY: help setup search test test-slow test-all lint types docs check clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -23,10 +30,13 @@ search: setup  ## set up, and search a cell on real images that ship with scikit
 	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 6
 
 test: setup  ## set up, and run every test that is not slow
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 test-slow: setup  ## run the slow tests: wheels, native builds, planted bugs, killed searches
-	OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest -q -n 2 -m slow
+	$(PYTEST) -m slow
+
+test-all: setup  ## run both in one go, which collects them once
+	$(PYTEST)
 
 lint: setup  ## check style, and which room may import which
 	$(BIN)/ruff check .
@@ -37,10 +47,10 @@ types: setup  ## check types
 	$(BIN)/mypy balenas_core/src cli/src $(wildcard plugins/*/*/src)
 
 docs: setup  ## build the documentation's site into build/site/html; a broken link is an error
-	OMP_NUM_THREADS=1 $(BIN)/python docs/site
+	$(BIN)/python docs/site
 	$(BIN)/python -m zensical build --strict --clean
 
-check: lint types docs test test-slow  ## everything that CI runs
+check: lint types docs test-all  ## everything that CI runs
 
 clean:  ## remove the environment and every build product
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
