@@ -22,13 +22,15 @@ def block(start):
     return text
 
 
-def scores(balenas, name, *more):
+def scores(balenas, names, *more):
+    """Return the scores of both cells by each proxy."""
     answer = balenas(
-        "score", *CELLS, "--space", "nb201", "--proxy", name, "--json", "--quiet", "--init",
+        "score", *CELLS, "--space", "nb201", "--proxy", names, "--json", "--quiet", "--init",
         "formula", "--set", "space.channels=2", "--batch-size", "2", "--input", "3x8x8", *more,
     )  # fmt: skip
     assert answer.returncode == 0, answer.stderr
-    return [row[name] for row in json.loads(answer.stdout)]
+    rows = json.loads(answer.stdout)
+    return [[row[name] for row in rows] for name in names.split(",")]
 
 
 def test_the_plugin_of_one_file_has_thirty_lines_and_scores(balenas, install):
@@ -38,7 +40,7 @@ def test_the_plugin_of_one_file_has_thirty_lines_and_scores(balenas, install):
         "acme-depth", "acme_depth", source, {"balenas.proxies": {"acme_depth": "acme_depth:plugin"}}
     )
     # Stem, two blocks of reduction of three, and in each of three stages the cell's own.
-    assert scores(balenas, "acme_depth") == [1 + 6 + 3 * 2, 1 + 6]
+    assert scores(balenas, "acme_depth") == [[1 + 6 + 3 * 2, 1 + 6]]
 
 
 def test_the_plugin_of_three_files_scores_takes_its_option_and_passes_the_kit(
@@ -52,9 +54,9 @@ def test_the_plugin_of_three_files_scores_takes_its_option_and_passes_the_kit(
         {"balenas.proxies": {"acme_params": "acme_params:plugin"}},
     )
     (site / "acme_params" / "proxy.py").write_text(block("from balenas_core import Batch, Proxy"))
-    everything = scores(balenas, "acme_params")
-    assert everything == scores(balenas, "params")
-    convolutions = scores(balenas, "acme_params", "--set", "acme_params.only_convolutions=true")
+    everything, parameters = scores(balenas, "acme_params,params")
+    assert everything == parameters
+    (convolutions,) = scores(balenas, "acme_params", "--set", "acme_params.only_convolutions=true")
     assert all(few < many for few, many in zip(convolutions, everything, strict=True))
     (tmp_path / "test_params.py").write_text(block("from balenas_core.testing import"))
     kit = subprocess.run(
