@@ -92,7 +92,7 @@ def _runner(folder: Path, environment: dict[str, str]) -> Balenas:
             env=environment | extra,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=600,  # a busy machine is no fault
             check=False,
         )
 

@@ -31,7 +31,7 @@ def run(environment):
     def run(body: str, **extra: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
             [sys.executable, "-c", PROGRAM.format(body=f"    {body}")],
-            env=environment | extra, capture_output=True, text=True, timeout=60, check=False,
+            env=environment | extra, capture_output=True, text=True, timeout=600, check=False,
         )  # fmt: skip
 
     return run
@@ -115,7 +115,7 @@ def test_closed_streams_are_no_bug(environment, tmp_path, closed):
     done = subprocess.run(
         ["sh", "-c", f'exec "$@" {closed}', "sh", sys.executable, "-c",
          PROGRAM.format(body=f"    {body}")],
-        cwd=tmp_path, env=environment, input="", capture_output=True, text=True, timeout=60,
+        cwd=tmp_path, env=environment, input="", capture_output=True, text=True, timeout=600,
         check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -158,7 +158,7 @@ def test_a_signal_ends_cleanly_however_it_surfaces(environment, name, surfaces_a
     assert process.stdout.readline() == "up\n"
     time.sleep(0.05)
     process.send_signal(number)
-    _, stderr = process.communicate(timeout=30)
+    _, stderr = process.communicate(timeout=600)
     assert process.returncode == 128 + number
     assert stderr == f"interrupted ({name})\n"
 

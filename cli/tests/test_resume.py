@@ -37,10 +37,8 @@ def _status(run: Path) -> str:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL"])
-def test_a_run_that_was_ended_goes_on_to_the_same_result(
-    toy_balenas, toy_environment, tmp_path, name
-):
-    assert toy_balenas(*LONG, "--output", "whole").returncode == 0
+def test_a_run_that_was_ended_goes_on_to_the_same_result(call, toy_environment, tmp_path, name):
+    assert call(*LONG, "--output", "whole").code == 0
     process = subprocess.Popen(
         [sys.executable, "-m", "balenas_cli", *LONG, "--output", "cut"],
         cwd=tmp_path, env=toy_environment, text=True,
@@ -48,7 +46,7 @@ def test_a_run_that_was_ended_goes_on_to_the_same_result(
     )  # fmt: skip
     next(line for line in iter(process.stderr.readline, "") if line.startswith("epoch 5/"))
     process.send_signal(signal.Signals[name])
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=600)
     assert stdout == ""
     cut = tmp_path / "cut"
     if name == "SIGTERM":
@@ -60,11 +58,11 @@ def test_a_run_that_was_ended_goes_on_to_the_same_result(
     else:
         assert process.returncode == -signal.SIGKILL
         assert _status(cut) == "running"  # it could not say otherwise
-    (listed,) = json.loads(toy_balenas("runs", "list", "-f", "cut", "--json").stdout)
+    (listed,) = json.loads(call("runs", "list", "-f", "cut", "--json").out)
     assert listed["status"] == ("interrupted" if name == "SIGTERM" else "lost")
-    done = toy_balenas("resume", "cut", "--json")
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["run"] == "cut"
+    done = call("resume", "cut", "--json")
+    assert done.code == 0, done.err
+    assert json.loads(done.out)["run"] == "cut"
     assert _outcome(cut) == _outcome(tmp_path / "whole")
     assert _status(cut) == "done"
 

@@ -132,7 +132,7 @@ def test_an_interrupt_ends_cleanly_and_keeps_the_run(tmp_path, toy_environment, 
     next(line for line in lines if line.startswith("epoch 1/"))
     time.sleep(0.1)
     os.killpg(process.pid, number)  # as terminals and batch systems do
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 128 + number, stderr
     assert stdout == ""
     assert "Traceback" not in stderr
@@ -157,7 +157,7 @@ def test_an_interrupt_while_torch_is_imported_ends_cleanly(tmp_path, toy_environ
     )  # fmt: skip
     next(line for line in iter(process.stderr.readline, "") if "torch." in line)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=60)
+    stdout, stderr = process.communicate(timeout=600)
     assert process.returncode == 130, stderr
     assert stdout == ""
     assert "interrupted (SIGINT)" in stderr

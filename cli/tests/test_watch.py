@@ -144,6 +144,7 @@ def test_a_search_is_watched_from_its_files_until_it_is_lost(toy_environment, tm
     )  # fmt: skip
     try:
         while not (tmp_path / "long" / "config.yaml").exists():
+            assert search.poll() is None, "the search ended before it was watched"
             time.sleep(0.1)
         with subprocess.Popen(
             [sys.executable, "-m", "balenas_cli", "runs", "watch", "long", "--interval", "0.2"],
@@ -151,11 +152,11 @@ def test_a_search_is_watched_from_its_files_until_it_is_lost(toy_environment, tm
         ) as watching:  # fmt: skip
             first = watching.stdout.readline()
             search.send_signal(signal.SIGKILL)
-            search.wait(timeout=60)
-            rest, _ = watching.communicate(timeout=60)
+            search.wait(timeout=600)
+            rest, _ = watching.communicate(timeout=600)
     finally:
         search.kill()
-        search.wait(timeout=60)
+        search.wait(timeout=600)
     assert "long  running  " in first
     assert "long  lost  search" in rest
     assert rest.splitlines()[-1] == "  balenas resume long"
