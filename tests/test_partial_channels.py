@@ -5,21 +5,8 @@ from pydantic import ValidationError
 
 from balenas_core.interfaces.space import Task
 from balenas_core.plugins.registry import default_registry
-from balenas_core.testing import SearchSpaceConformance
 
 SPACES = ("darts", "nb201")
-
-
-@pytest.mark.slow
-class TestDarts(SearchSpaceConformance):
-    plugin_name = "darts"
-    options = {"channels": 4, "partial_channels": 4, "edge_normalization": True}  # noqa: RUF012
-
-
-@pytest.mark.slow
-class TestNB201(SearchSpaceConformance):
-    plugin_name = "nb201"
-    options = {"channels": 4, "partial_channels": 4, "edge_normalization": True}  # noqa: RUF012
 
 
 def _options(space, **options):

@@ -15,6 +15,12 @@ class TestDartsWithTwoOperationsAnEdge(SearchSpaceConformance):
 
 
 @pytest.mark.slow
-class TestDartsWithOperationsByName(SearchSpaceConformance):
+class TestDartsWithPartialChannels(SearchSpaceConformance):
     plugin_name = "darts"
-    options = {"channels": 2, "cells": 3, "operations": ["skip_connect", "sep_conv_3x3"]}  # noqa: RUF012
+    options = {  # noqa: RUF012
+        "channels": 4,
+        "cells": 3,
+        "operations": ["skip_connect", "sep_conv_3x3"],
+        "partial_channels": 4,
+        "edge_normalization": True,
+    }

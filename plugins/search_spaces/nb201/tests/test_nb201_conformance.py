@@ -9,6 +9,12 @@ class TestNB201(SearchSpaceConformance):
 
 
 @pytest.mark.slow
-class TestNB201WithRunningStatistics(SearchSpaceConformance):
+class TestNB201WithPartialChannelsAndRunningStatistics(SearchSpaceConformance):
     plugin_name = "nb201"
-    options = {"channels": 2, "batch_norm": "running", "affine": True}  # noqa: RUF012
+    options = {  # noqa: RUF012
+        "channels": 4,
+        "batch_norm": "running",
+        "affine": True,
+        "partial_channels": 4,
+        "edge_normalization": True,
+    }
