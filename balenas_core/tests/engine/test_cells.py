@@ -158,10 +158,11 @@ def test_compiling_is_off_or_of_cells():
 
 
 @pytest.mark.slow
-def test_a_compiled_search_learns_and_goes_on_to_the_bit(make, tmp_path):
+def test_a_compiled_search_learns_and_goes_on_to_the_bit(make, tmp_path, caplog):
     registry, config = make
     training = {"epochs": 2, "compile": "cells"}
     first = _trace(registry, config(training=training))
+    assert "training.compile is left out" not in caplog.text
     plain = _trace(registry, config())
     assert first[-1]["train_loss"] == pytest.approx(plain[-1]["train_loss"], rel=0.2)
     search = Search(config(training=training, output=tmp_path / "run"), registry=registry)

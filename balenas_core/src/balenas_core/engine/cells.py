@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -23,8 +24,10 @@ def compile_cells(cells: Sequence[nn.Module], device: torch.device) -> None:
     """
     try:
         # What was compiled in an earlier process says nothing of the compiler's presence.
-        probe = torch.compile(torch.sin, options={"force_disable_caches": True})
-        probe(torch.ones(8, device=device))
+        caches = torch.compiler.config.patch(force_disable_caches=True)  # type: ignore[attr-defined]
+        with caches, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that there is no cache
+            torch.compile(torch.sin)(torch.ones(8, device=device))
     except Exception as error:
         _log.warning(
             "training.compile is left out, since torch.compile does not work here: %s. "

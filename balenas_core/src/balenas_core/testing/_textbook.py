@@ -68,7 +68,8 @@ def assert_compiled_cells(space: AnySpace, task: Task) -> None:
     """Check that compiled cells give the same numbers; takes a minute and a C++ compiler.
 
     Raises:
-        AssertionError: An output, a gradient or a buffer differs by more than round-off.
+        AssertionError: An output, a gradient or a buffer differs by more than round-off, or
+            nothing can be compiled here.
     """
     source = generator(4)
     supernet = space.supernet(task).double()
@@ -76,6 +77,9 @@ def assert_compiled_cells(space: AnySpace, task: Task) -> None:
     weights = _relaxed_weights(space, source)
     compiled = copy.deepcopy(supernet)
     compile_cells(compiled.cell_modules, images.device)
+    assert all(cell._compiled_call_impl is not None for cell in compiled.cell_modules), (
+        "nothing was compiled; the log says why"
+    )
     expected = _outcome(supernet, _own_forward, images, weights)
     found = _outcome(compiled, _own_forward, images, weights)
     for name, value in expected.items():
