@@ -56,6 +56,4 @@ def test_weights_and_architecture_learn_in_bfloat16():
 
 @pytest.mark.slow
 def test_compiled_cells_give_the_same_numbers():
-    # All operations take minutes to compile; two have strides, skips and convolutions.
-    options = DartsOptions(channels=4, cells=3, operations=("skip_connect", "sep_conv_3x3"))
-    assert_compiled_cells(DartsSpace(options), Task((3, 8, 8), 4))
+    assert_compiled_cells(DartsSpace(DartsOptions(channels=4, cells=3)), Task((3, 8, 8), 4))
