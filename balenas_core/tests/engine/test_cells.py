@@ -160,6 +160,8 @@ def test_compiling_is_off_or_of_cells():
 
 
 @pytest.mark.slow
+# What torch's compiler warns of is its own.
+@pytest.mark.filterwarnings("ignore::UserWarning", "ignore::DeprecationWarning")
 def test_a_compiled_search_learns_and_goes_on_to_the_bit(make, tmp_path, caplog):
     registry, config = make
     training = {"epochs": 2, "compile": "cells"}
