@@ -9,11 +9,11 @@ MANIFESTS := $(foreach project,$(PROJECTS),$(project)/pyproject.toml) $(wildcard
 # Tests start many processes, each of which would compile all modules anew.
 unexport PYTHONDONTWRITEBYTECODE
 # Two of them run at once, and nothing in them is large.
-docs test test-slow test-all: export OMP_NUM_THREADS := 1
-docs test test-slow test-all: export OMP_WAIT_POLICY := PASSIVE
+docs test test-slow: export OMP_NUM_THREADS := 1
+docs test test-slow: export OMP_WAIT_POLICY := PASSIVE
 PYTEST := $(BIN)/python -m pytest -q -n 2
 
-.PHONY: help setup search test test-slow test-all lint types docs check clean
+.PHONY: help setup search test test-slow lint types docs check clean
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -29,14 +29,11 @@ setup: $(VENV)/.installed  ## create the environment in .venv
 search: setup  ## set up, and search a cell on real images that ship with scikit-learn
 	$(BIN)/balenas search --space darts --optimizer ngvi --selector synflow --data digits --epochs 6
 
-test: setup  ## set up, and run every test that is not slow
-	$(PYTEST) -m "not slow"
+test: setup  ## set up, and run every test that is not slow; all of them with SLOW=1
+	$(PYTEST) $(if $(SLOW),,-m "not slow")
 
 test-slow: setup  ## run the slow tests: wheels, native builds, planted bugs, killed searches
 	$(PYTEST) -m slow
-
-test-all: setup  ## run both in one go, which collects them once
-	$(PYTEST)
 
 lint: setup  ## check style, and which room may import which
 	$(BIN)/ruff check .
@@ -50,7 +47,8 @@ docs: setup  ## build the documentation's site into build/site/html; a broken li
 	$(BIN)/python docs/site
 	$(BIN)/python -m zensical build --strict --clean
 
-check: lint types docs test-all  ## everything that CI runs
+check: SLOW := 1
+check: lint types docs test  ## everything that CI runs
 
 clean:  ## remove the environment and every build product
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache
