@@ -14,6 +14,7 @@ from balenas_core.interfaces.architecture import Architecture
 from balenas_core.interfaces.selection import Division, SelectionContext
 from balenas_core.plugins.selector_options import RefineOptions
 from balenas_core.random import derive_seed, seeded
+from balenas_core.selectors._sgd import train_by_sgd
 
 _RISE = 0.3
 _START = 0.04
@@ -89,7 +90,14 @@ def loss_alone(
         )
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
         network.requires_grad_()
-        is_finite = _train(network, images, recipe, options)
+        steps = recipe.epochs * images.steps
+        is_finite = train_by_sgd(
+            network,
+            map(images.training, range(recipe.epochs)),
+            rate=lambda _, step: recipe.lr * one_cycle((step + 0.5) / steps),
+            momentum=options.momentum,
+            weight_decay=options.weight_decay,
+        )
     worst = worst_loss(context.task.num_classes)
     loss = _loss(network, images) if is_finite else math.nan
     return min(loss, worst) if math.isfinite(loss) else worst
@@ -98,30 +106,6 @@ def loss_alone(
 def worst_loss(classes: int) -> float:
     """Return twice the loss of guessing."""
     return 2 * math.log(classes)
-
-
-def _train(network: nn.Module, images: Division, recipe: Recipe, options: RefineOptions) -> bool:
-    """Train a network, and return whether its loss stayed finite."""
-    network.train()
-    sgd = torch.optim.SGD(
-        network.parameters(),
-        lr=recipe.lr,
-        momentum=options.momentum,
-        nesterov=options.momentum > 0,
-        weight_decay=options.weight_decay,
-    )
-    steps, step = recipe.epochs * images.steps, 0
-    for epoch in range(recipe.epochs):
-        for batch in images.training(epoch):
-            sgd.param_groups[0]["lr"] = recipe.lr * one_cycle((step + 0.5) / steps)
-            sgd.zero_grad(set_to_none=True)
-            loss = functional.cross_entropy(network(batch.images), batch.labels)
-            if not torch.isfinite(loss):
-                return False
-            loss.backward()
-            sgd.step()
-            step += 1
-    return True
 
 
 @torch.no_grad()

@@ -7,10 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 
-import torch
 from torch import nn
-from torch.nn import functional
-from torch.optim.lr_scheduler import CosineAnnealingLR
 
 from balenas_core.errors import UsageError
 from balenas_core.interfaces.architecture import Architecture
@@ -19,6 +16,7 @@ from balenas_core.plugins.selector_options import PoolOptions, TrainOptions
 from balenas_core.random import derive_seed, seeded
 from balenas_core.selectors._draws import Draw
 from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, failures_of
+from balenas_core.selectors._sgd import train_by_sgd
 
 SCORE = "trained_accuracy"
 
@@ -170,22 +168,12 @@ def trained(
     with seeded(derive_seed(context.seed, "train")):
         network = context.space.network(architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
-        network.train()
-        sgd = torch.optim.SGD(
-            network.parameters(),
-            lr=options.lr,
+        # One whose loss is not finite ranks by what it is: guessing.
+        train_by_sgd(
+            network,
+            map(batches, range(epochs)),
+            rate=lambda epoch, _: 0.5 * options.lr * (1 + math.cos(math.pi * epoch / epochs)),
             momentum=options.momentum,
-            nesterov=options.momentum > 0,
             weight_decay=options.weight_decay,
         )
-        scheduler = CosineAnnealingLR(sgd, T_max=epochs)
-        for epoch in range(epochs):
-            for batch in batches(epoch):
-                sgd.zero_grad(set_to_none=True)
-                loss = functional.cross_entropy(network(batch.images), batch.labels)
-                if not torch.isfinite(loss):
-                    return network  # it ranks by what it is: guessing
-                loss.backward()
-                sgd.step()
-            scheduler.step()
     return network
