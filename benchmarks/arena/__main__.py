@@ -14,7 +14,7 @@ from balenas_core.interfaces.executor import Executor
 from .measures import Truth
 from .methods import METHODS
 from .pages import write_page
-from .records import Results
+from .records import STORED, Results, finished, store
 from .runs import Run
 from .settings import SETTINGS, Setting, pooled_images
 
@@ -71,17 +71,18 @@ def _executor(arguments: argparse.Namespace) -> Executor:
 
 
 def report(arguments: argparse.Namespace) -> int:
-    """Write the page of a setting from its results."""
+    """Keep what came of finished runs, and write the page of a setting from all that is kept."""
     setting = SETTINGS[arguments.setting]
     plugin = default_registry().find("space", setting.space["name"])
     section = {name: value for name, value in setting.space.items() if name != "name"}
     options = plugin.load().options
     assert options is not None
     benchmark = plugin.build(options(**section)).benchmark()
-    folder, is_tuning = arguments.output / setting.name, arguments.tuning
-    results = Results.read(folder, is_tuning=is_tuning)
-    page = write_page(setting, results, Truth.of(benchmark), arguments.docs, is_tuning=is_tuning)
-    print(page)
+    new = finished(arguments.output / setting.name)
+    records = store(STORED / f"{setting.name}.jsonl", new)
+    results = Results.of(records, is_tuning=arguments.tuning)
+    truth = Truth.of(benchmark)
+    print(write_page(setting, results, truth, arguments.docs, is_tuning=arguments.tuning))
     return 0
 
 

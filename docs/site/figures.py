@@ -91,13 +91,13 @@ def proxies(target: Path) -> None:
     plt.close(figure)
 
 
-def main() -> None:
-    """Write every figure into docs/figures."""
-    folder = DOCS / "figures"
+def main(folder: Path = DOCS / "figures") -> None:
+    """Write every figure into a folder."""
     folder.mkdir(exist_ok=True)
-    mpl.rcParams.update({"svg.hashsalt": "balenas", "svg.fonttype": "none", "font.size": 9})
-    q_over_logits(folder / "q-over-logits.svg")
-    proxies(folder / "proxies.svg")
+    style = {"svg.hashsalt": "balenas", "svg.fonttype": "none", "font.size": 9}
+    with mpl.rc_context(style):
+        q_over_logits(folder / "q-over-logits.svg")
+        proxies(folder / "proxies.svg")
 
 
 if __name__ == "__main__":
