@@ -45,4 +45,5 @@ def recommended_proxies(space: PluginSection, registry: Registry) -> str:
     for names in parse_stages(text) if text else ():
         if all(registry.has("proxy", name) for name in names):
             return "+".join(names)
-    fail([Problem((), f"space {space.name!r} recommends no proxies; name some, such as synflow")])
+    fail([Problem((), f"space {space.name!r} recommends no proxies; name some, such as synflow, or "
+                      f"leave the prior out: modifiers.informed_prior=null")])  # fmt: skip

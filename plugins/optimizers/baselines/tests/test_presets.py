@@ -115,6 +115,8 @@ def _small(name, **changes):
     }
     if name in ("random", "evolution"):
         flags["selector.evaluations"] = 3
+    if name in ("balenas-informed", "balenas-tf"):
+        flags["modifiers.informed_prior.architectures"] = 8
     if name == "balenas-tf":
         flags |= {"selector.draws": 3, "selector.refine": {"trainings": 2, "epochs": 1}}
     if name == "evolution":

@@ -89,6 +89,6 @@ balenas_categorical = _preset(
 balenas_informed = _preset(
     "BaLeNAS that begins with what cheap proxies say of every choice", "BALENAS_INFORMED"
 )
-balenas_tf = _preset("BaLeNAS-TF: as balenas, then the space's own stages", "BALENAS_TF")
+balenas_tf = _preset("BaLeNAS-TF: as balenas-informed, then the space's own stages", "BALENAS_TF")
 random_preset = _preset("random search with weight sharing", "RANDOM")
 evolution_preset = _preset("regularised evolution with weight sharing", "EVOLUTION")

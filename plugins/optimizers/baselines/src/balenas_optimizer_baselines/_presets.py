@@ -149,7 +149,7 @@ BALENAS_CATEGORICAL: Preset = {
     "training": _SAMPLED,
 }
 
-BALENAS_TF: Preset = {**BALENAS, "selector": {"name": "auto"}}
+BALENAS_TF: Preset = {**BALENAS_INFORMED, "selector": {"name": "auto"}}
 
 _UNIFORM: Preset = {
     "name": "gumbel_softmax",
