@@ -9,6 +9,7 @@ import random
 import signal
 import sys
 import threading
+import time
 import warnings
 
 import numpy as np
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from balenas_core.errors import ForeignExit, SearchInterrupted, told
+from balenas_core.plugins import foreign
 from balenas_core.plugins.foreign import contained, foreign_code
 
 
@@ -45,6 +47,42 @@ def test_an_interrupt_by_the_user_is_one():
     with pytest.raises(KeyboardInterrupt), foreign_code("it", "here"):
         os.kill(os.getpid(), signal.SIGINT)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+def test_the_end_of_the_process_is_an_error_too():
+    with pytest.raises(ForeignExit, match=r"os\._exit\(3\)"), foreign_code("it", "here"):
+        os._exit(3)
+    assert os._exit is foreign._end_process
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes cannot be copied here")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_a_process_that_a_plugin_has_forked_ends_as_it_wants():
+    with foreign_code("it", "here"):
+        child = os.fork()
+        if child == 0:
+            with foreign_code("it", "in its own process"):
+                pass
+            os._exit(5)
+        _, status = os.waitpid(child, 0)
+    assert os.waitstatus_to_exitcode(status) == 5
+
+
+def test_a_slow_import_is_named_while_it_lasts(monkeypatch, caplog):
+    monkeypatch.setattr(foreign, "_PATIENCE", 0.01)
+    with foreign.named_if_slow("hook plugin 'slow' (from acme)", "slow", "acme"):
+        deadline = time.monotonic() + 20
+        while not caplog.messages and time.monotonic() < deadline:
+            time.sleep(0.01)
+    assert "hook plugin 'slow' (from acme) is still being imported" in caplog.text
+    assert "BALENAS_DISABLE_PLUGINS=acme:slow" in caplog.text
+
+
+def test_what_balenas_publishes_is_waited_for_in_silence(monkeypatch, caplog):
+    monkeypatch.setattr(foreign, "_PATIENCE", 0.0)
+    with foreign.named_if_slow("space plugin 'nb201'", "nb201", "balenas-space-nb201"):
+        time.sleep(0.05)
+    assert caplog.messages == []
 
 
 def test_threads_other_than_the_first_can_call_plugins():

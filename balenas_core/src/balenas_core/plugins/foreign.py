@@ -15,13 +15,18 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import IO, Any
+from typing import IO, Any, Final
 
 from balenas_core.errors import ForeignExit, SearchInterrupted
+from balenas_core.plugins.known import is_first_party
+from balenas_core.plugins.policy import DISABLE_VARIABLE
 from balenas_core.plugins.process_state import ProcessState
 
 _log = logging.getLogger(__name__)
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+_PATIENCE: Final = 10.0
+"""Seconds after which it is said which plugin an import waits for."""
 
 
 @contextmanager
@@ -45,7 +50,7 @@ def foreign_code(
             ``KeyboardInterrupt`` though nobody interrupted.
     """
     state = ProcessState(with_generators=not draws)
-    with _stdout_aside(), _contained() as signals:
+    with _stdout_aside(), _contained() as signals, _kept_alive():
         try:
             yield
         finally:
@@ -53,6 +58,65 @@ def foreign_code(
             if changes:
                 tell = report or _log.warning
                 tell(f"{who} changed {', '.join(changes)} {doing}. This was put back.")
+
+
+@contextmanager
+def named_if_slow(who: str, name: str, distribution: str) -> Iterator[None]:
+    """Say which plugin is waited for, and how to go on without it, where an import takes long.
+
+    What balenas publishes is waited for in silence: it is torch that takes long.
+    """
+    if is_first_party(distribution):
+        yield
+        return
+    text = "%s is still being imported, after %.0f s. To go on without it: Ctrl-C, and %s=%s:%s"
+    timer = threading.Timer(
+        _PATIENCE,
+        _log.warning,
+        (text, who, _PATIENCE, DISABLE_VARIABLE, distribution, name),
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+class _Inside(threading.local):
+    """The processes that have begun the plugins' code that this thread is in, a fork's too."""
+
+    def __init__(self) -> None:
+        self.processes: list[int] = []
+
+
+_inside, _lock, _in_all = _Inside(), threading.Lock(), 0
+_end_process = os._exit
+
+
+def _refuse_to_end(status: int) -> None:
+    """Stand for ``os._exit`` in plugins' code; what they have forked ends by it as ever."""
+    if _inside.processes[-1:] != [os.getpid()]:
+        _end_process(status)
+    raise SystemExit(f"os._exit({status})")
+
+
+@contextmanager
+def _kept_alive() -> Iterator[None]:
+    """Let ``os._exit`` raise in this thread and process, so that who calls it can be named."""
+    global _in_all
+    with _lock:
+        _in_all += 1
+        setattr(os, "_exit", _refuse_to_end)  # noqa: B010 (a type checker refuses it)
+    _inside.processes.append(os.getpid())
+    try:
+        yield
+    finally:
+        _inside.processes.pop()
+        with _lock:
+            _in_all -= 1
+            if not _in_all:
+                setattr(os, "_exit", _end_process)  # noqa: B010
 
 
 @contextmanager

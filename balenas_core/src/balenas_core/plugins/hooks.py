@@ -15,7 +15,7 @@ import pluggy
 
 from balenas_core.errors import told
 from balenas_core.plugins.declaration import DeclarationError
-from balenas_core.plugins.foreign import foreign_code
+from balenas_core.plugins.foreign import foreign_code, named_if_slow
 from balenas_core.plugins.installed import Entry, remedy
 from balenas_core.plugins.plugin import Plugin
 from balenas_core.plugins.ref import RUN_TIME
@@ -120,7 +120,11 @@ class Hooks:
         try:
             if entry.fault is not None:
                 raise DeclarationError(entry.fault)
-            with foreign_code(_who(entry.name, entry.distribution), "while it was imported"):
+            who = _who(entry.name, entry.distribution)
+            with (
+                named_if_slow(who, entry.name, entry.distribution),
+                foreign_code(who, "while it was imported"),
+            ):
                 self.register(entry.load(), name=f"{entry.distribution}:{entry.name}")
         except Exception as error:
             self._record(entry.name, entry.distribution, None, error)

@@ -21,7 +21,7 @@ from balenas_core.plugins.declaration import (
     check_declaration,
     is_outdated,
 )
-from balenas_core.plugins.foreign import foreign_code
+from balenas_core.plugins.foreign import foreign_code, named_if_slow
 from balenas_core.plugins.installed import Entry, remedy
 from balenas_core.plugins.plugin import API_VERSION, Plugin
 
@@ -119,7 +119,7 @@ class PluginRef:
         if self.fault is not None:
             raise self._load_error(DeclarationError(self.fault))
         try:
-            with foreign_code(self._who, "while it was imported"):
+            with self._waited_for(), foreign_code(self._who, "while it was imported"):
                 plugin = self._source if self._is_made_at_run_time else self._source.load()
                 check_declaration(plugin, self.kind)
         except Exception as error:
@@ -137,7 +137,8 @@ class PluginRef:
         """
         plugin = self.load()
         try:
-            with foreign_code(self._who, "while its implementation was imported"):
+            doing = "while its implementation was imported"
+            with self._waited_for(), foreign_code(self._who, doing):
                 return plugin.load_implementation()
         except Exception as error:
             raise self._load_error(error) from error
@@ -175,6 +176,9 @@ class PluginRef:
         except DeclarationError as error:
             raise self._build_error(error) from error
         return made
+
+    def _waited_for(self) -> AbstractContextManager[None]:
+        return named_if_slow(self._who, self.name, self.distribution)
 
     def _build_error(self, error: BaseException) -> PluginLoadError:
         return PluginLoadError(
