@@ -40,6 +40,14 @@ FAULTS = {
         declared("kind='proxy', api_version=0, implementation='math:sqrt'"),
         "written for plugin API 0, this balenas-core has 1",
     ),
+    "options_no_file_holds": (
+        "from balenas_core import Plugin, PluginOptions\n"
+        "from typing import Any\n"
+        "class Options(PluginOptions):\n    function: Any = print\n"
+        "plugin = Plugin(summary='', kind='proxy', api_version=1, implementation='math:sqrt', "
+        "options=Options)\n",
+        "the defaults of its options cannot be written into a file",
+    ),
     "wrong_argument": (declared("colour='red'"), "TypeError: .*unexpected keyword .*'colour'"),
 }
 
@@ -145,6 +153,7 @@ HOOK_FAULTS = {
     "interrupts": (hook("raise KeyboardInterrupt"), "in balenas_register: KeyboardInterrupt"),
     "import": ("import acme_missing_dependency\n", "while loading: ModuleNotFoundError"),
     "exits": ("import sys\nsys.exit(3)\n", "while loading: SystemExit: 3"),
+    "ends_process": ("import os\nos._exit(3)\n", r"while loading: SystemExit: os\._exit\(3\)"),
     "empty": ("", "while loading: expected functions marked with .*hookimpl"),
     "arguments": (
         hook("pass").replace("(registry)", "(registry, colour)"),

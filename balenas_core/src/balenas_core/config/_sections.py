@@ -194,7 +194,9 @@ def validate_options(
         fail([Problem((), f"holds a value that no file can hold: {error}")])
     try:
         with ref.called("while its options were looked at"):
-            return _validated(plugin.options, text, options)
+            made = _validated(plugin.options, text, options)
+            made.model_dump(mode="json")  # as runs keep them
+            return made
     except ValidationError:
         raise
     except Exception as error:

@@ -124,10 +124,17 @@ def _check_options(model: object) -> None:
         )
     if not any(field.is_required() for field in model.model_fields.values()):
         try:
-            model()
+            made = model()
         except ValueError as error:
             raise DeclarationError(
                 f"the defaults of its options are refused: {_refused(error)}"
+            ) from error
+        try:
+            made.model_dump(mode="json")
+        except ValueError as error:
+            raise DeclarationError(
+                f"the defaults of its options cannot be written into a file, as runs keep them: "
+                f"{error}"
             ) from error
 
 
