@@ -70,3 +70,30 @@ def test_the_schema_has_a_branch_for_every_plugin(call):
     assert answer.code == 0
     text = json.dumps(json.loads(answer.out)["properties"]) + answer.out
     assert all(name in text for name in ("toy_adam", "gaussian", "toy_params", "digits"))
+
+
+@pytest.mark.parametrize("place", ["file", "--set"])
+def test_a_preset_is_not_imported_that_the_configuration_does_not_allow(
+    balenas, install, tmp_path, place
+):
+    install(
+        "acme-presets",
+        "acme_presets",
+        "open('imported', 'w').close()\n"
+        "from balenas_core.plugins.plugin import Plugin\n"
+        "plugin = Plugin(kind='preset', summary='quick', api_version=1,\n"
+        "                implementation='acme_presets:SETTINGS')\n"
+        "SETTINGS = {'training': {'epochs': 2}}\n",
+        {"balenas.presets": {"quick": "acme_presets:plugin"}},
+    )
+    (tmp_path / "search.yaml").write_text(
+        "space: nb201\noptimizer: adam\n" + "plugins: {allow: [other]}\n" * (place == "file")
+    )
+    more = ("--set", "plugins.allow=[other]") if place == "--set" else ()
+    answer = balenas("search", "search.yaml", "--preset", "quick", "--dry-run", *more)
+    assert answer.returncode == 1, answer.stderr
+    assert "is not allowed by plugins.allow of the configuration" in answer.stderr
+    assert not (tmp_path / "imported").exists()
+    more = (*more, "--set", "plugins.allow=[acme-presets]")
+    answer = balenas("search", "search.yaml", "--preset", "quick", "--dry-run", *more)
+    assert answer.returncode == 0, answer.stderr

@@ -57,7 +57,7 @@ def resolve(
 
     given = parameters or {}
     registry = default_registry()
-    base = {} if preset is None else load_preset(registry.find("preset", preset))
+    base = settings_of_preset(preset, path, overrides or ())
     keys = dict(KEY_OF_FLAG)
     if given.get(_DATA_ROOT) is not None:
         dataset = dataset_name(path, given.get("data"), overrides or (), base)
@@ -129,6 +129,47 @@ def _value(text: str) -> Any:
         return parse_yaml(text).data
     except DocumentError:  # reading the configuration says so
         return None
+
+
+def settings_of_preset(
+    name: str | None, path: Path | None, overrides: Sequence[str]
+) -> Mapping[str, Any]:
+    """Return the settings of a preset; none where there is no name.
+
+    What the file or ``--set`` allows to be imported holds for the preset, too.
+
+    Raises:
+        PluginNotFoundError: There is no such preset.
+        PluginLoadError: It cannot be loaded, or may not be imported.
+    """
+    if name is None:
+        return {}
+    from balenas_core.config import PluginsConfig
+
+    registry = default_registry()
+    allowed = _allowed(path, overrides)
+    if allowed is not None:
+        registry = PluginsConfig(allow=allowed).restricted(registry)
+    return load_preset(registry.find("preset", name))
+
+
+def _allowed(path: Path | None, overrides: Sequence[str]) -> tuple[str, ...] | None:
+    """Return the list of ``plugins.allow``; None for none, or where it is no list of names."""
+    from balenas_core.config import read_document
+
+    section = None if path is None else read_document(path).data.get("plugins")
+    found = section.get("allow") if isinstance(section, Mapping) else None
+    for text in overrides:
+        key, _, value = text.partition("=")
+        if key.strip() == "plugins":
+            given = _value(value)
+            found = given.get("allow") if isinstance(given, Mapping) else None
+        elif key.strip() == "plugins.allow":
+            found = _value(value)
+    # What is no list is refused where the configuration is read.
+    if not isinstance(found, list | tuple) or not all(isinstance(n, str) and n for n in found):
+        return None
+    return tuple(found)
 
 
 def load_preset(ref: PluginRef) -> Mapping[str, Any]:

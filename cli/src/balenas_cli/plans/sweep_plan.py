@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from balenas_cli.plans.data_place import place_option
-from balenas_cli.plans.resolve import dataset_name, load_preset
+from balenas_cli.plans.resolve import dataset_name, settings_of_preset
 from balenas_cli.plans.workers import worker_flags
 from balenas_cli.shell.options import KEY_OF_FLAG
 from balenas_cli.shell.output import RUNS, free_path
@@ -148,7 +148,7 @@ def _spec(
     )
 
     preset = parameters["preset"]
-    base = {} if preset is None else dict(load_preset(default_registry().find("preset", preset)))
+    base = dict(settings_of_preset(preset, path, overrides))
     settings = Settings(
         preset=base,
         preset_name=f"--preset {preset}",
