@@ -1,27 +1,29 @@
-"""A plugin of every kind as ``balenas plugins new`` writes it, built and installed as a wheel."""
+"""A plugin of every kind as ``balenas plugins new`` writes it.
+
+One is built and installed as a wheel; the others, which differ from it in what is theirs alone,
+stand beside it as they were written.
+"""
 
 import os
 import subprocess
 import sys
 import sysconfig
+import tomllib
 import venv
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from balenas_cli.plans.plugin_templates import KINDS
+from balenas_cli.jobs.plugin_project import write_project
+from balenas_cli.plans.plugin_templates import KINDS, project_files
 
 NAME = "acme"
-USES = {
-    "space": ("--space", NAME),
-    "distribution": ("--optimizer", "adam", "--distribution", NAME),
-    "optimizer": ("--optimizer", NAME),
-    "selector": ("--selector", NAME, "--draws", "3"),
-    "proxy": ("--selector", NAME, "--draws", "3"),
-    "dataset": ("--data", NAME, "--set", "data.images=200"),
-    "tracker": ("--tracker", NAME),
-    "preset": ("--preset", NAME),
-}
+BUILT = "space"
+TOGETHER = ("space", "distribution", "optimizer", "selector", "dataset", "tracker", "executor")
+"""What one search can use at once."""
+FLAGS = {"dataset": "--data"}
+SMALL = ("--epochs", "1", "--batch-size", "32", "--draws", "3", "--check-epochs", "0", "--quiet")
 pytestmark = pytest.mark.slow
 
 
@@ -40,21 +42,25 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def projects(tmp_path_factory) -> Path:
+    """Return a folder with a project of each kind; that which is built is written by a command."""
     folder = tmp_path_factory.mktemp("projects")
     for kind in KINDS:
-        _run(sys.executable, "-m", "balenas_cli", "plugins", "new", kind, NAME, cwd=folder)
+        if kind != BUILT:
+            files = project_files(kind, NAME, now=datetime.now(UTC))
+            write_project(folder / f"balenas-{kind}-{NAME}", files)
+    _run(sys.executable, "-m", "balenas_cli", "plugins", "new", BUILT, NAME, cwd=folder)
     return folder
 
 
 @pytest.fixture(scope="module")
 def python(projects, tmp_path_factory) -> Path:
-    """Return the Python of a fresh environment with every wheel; it sees what is used here."""
+    """Return the Python of a fresh environment with all of them; it sees what is used here."""
     root = tmp_path_factory.mktemp("environment")
     wheels = tmp_path_factory.mktemp("wheels")
     _run(
         sys.executable,
         *("-m", "pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", "--no-index"),
-        *("--wheel-dir", wheels, *sorted(projects.iterdir())),
+        *("--wheel-dir", wheels, projects / f"balenas-{BUILT}-{NAME}"),
         cwd=projects,
     )
     venv.create(root, with_pip=False)
@@ -63,6 +69,10 @@ def python(projects, tmp_path_factory) -> Path:
         sysconfig.get_path("purelib"),
         *(p for p in sys.path if p.endswith(("src", "packages"))),
     ]
+    for project in projects.iterdir():
+        if project.name != f"balenas-{BUILT}-{NAME}":
+            seen.append(str(project / "src"))
+            _declare(project, target)
     (target / "here.pth").write_text("\n".join(dict.fromkeys(seen)) + "\n")
     python = root / "bin" / "python"
     _run(
@@ -71,6 +81,22 @@ def python(projects, tmp_path_factory) -> Path:
         cwd=projects,
     )
     return python
+
+
+def _declare(project: Path, target: Path) -> None:
+    """Write the metadata that an installed project has."""
+    about = tomllib.loads((project / "pyproject.toml").read_text())["project"]
+    name, version = about["name"], about["version"]
+    folder = target / f"{name.replace('-', '_')}-{version}.dist-info"
+    folder.mkdir()
+    lines = [f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"]
+    (folder / "METADATA").write_text("".join(lines))
+    (folder / "entry_points.txt").write_text(
+        "".join(
+            f"[{group}]\n" + "".join(f"{key} = {value}\n" for key, value in points.items())
+            for group, points in about["entry-points"].items()
+        )
+    )
 
 
 def test_types_are_strict(projects, python):
@@ -83,24 +109,35 @@ def test_types_are_strict(projects, python):
 
 
 def test_every_plugin_passes_its_own_tests(projects, python):
-    for project in sorted(projects.glob("balenas-*")):
-        _run(python, "-m", "pytest", "-q", "-p", "no:cacheprovider", cwd=project)
+    tests = sorted(projects.glob("balenas-*/tests"))
+    assert len(tests) == len(KINDS)
+    _run(
+        python,
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error"),
+        *("--rootdir", projects, *tests),
+        cwd=projects,
+    )
 
 
-def test_searches_use_all_of_them(python, tmp_path):
-    common = ("--space", "nb201", "--optimizer", "adam", "--selector", "argmax", "--data", "digits")
-    options = dict(zip(common[::2], common[1::2], strict=True))
-    small = ("--epochs", "1", "--batch-size", "16", "--check-epochs", "0", "--quiet")
-    for kind, use in USES.items():
-        replaced = {key: value for key, value in options.items() if key not in use}
-        if kind == "preset":
-            replaced = {"--space": "nb201", "--data": "digits"}
-        arguments = [part for pair in replaced.items() for part in pair]
-        _run(
-            python,
-            *("-m", "balenas_cli", "search", *arguments, *use, *small),
-            *("--output", kind, "--set", "training.validation_fraction=0.1"),
-            cwd=tmp_path,
-        )
-        assert (tmp_path / kind / "result.json").is_file()
+def test_one_search_uses_those_that_go_together(python, tmp_path):
+    flags = [part for kind in TOGETHER for part in (FLAGS.get(kind, f"--{kind}"), NAME)]
+    _run(
+        python,
+        *("-m", "balenas_cli", "search", *flags, *SMALL, "--set", "data.images=400"),
+        *("--set", "training.validation_fraction=0.1", "--output", "all"),
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "all" / "result.json").is_file()
     assert (tmp_path / "record.jsonl").read_text().count('"event": "epoch"') == 1
+
+
+def test_one_search_uses_the_others(python, tmp_path):
+    _run(
+        python,
+        *("-m", "balenas_cli", "search", "--preset", NAME, "--space", NAME, "--data", "digits"),
+        # There is a selector of that name, too.
+        *("--selector", f"balenas-proxy-{NAME}:{NAME}", *SMALL, "--output", "others"),
+        *("--set", "training.validation_fraction=0.1"),
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "others" / "result.json").is_file()

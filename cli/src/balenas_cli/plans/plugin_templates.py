@@ -119,6 +119,15 @@ _KINDS: Mapping[str, _Kind] = {
     path: str = Field(default="record.jsonl", min_length=1, description="File of the record.")
 """,
     ),
+    "executor": _Kind(
+        "ExecutorConformance",
+        "processes of this machine, started anew for every piece of work",
+        "balenas search --space nb201 --optimizer ngvi --selector naswot --data digits \\\n"
+        "        --executor $name",
+        """    workers: int = Field(default=2, ge=1, le=4096, description="Processes.")
+""",
+        base="WorkerOptions",
+    ),
     "preset": _Kind(
         "PresetConformance",
         "adam with a larger step, for short searches",
