@@ -41,7 +41,12 @@ def held_against(
         implementation: A class or function; it is called without options.
         **fields: Of the plugin's declaration, and attributes of the class.
     """
-    own = {key: fields.pop(key) for key in list(fields) if hasattr(kit, key)}
+    # Options of the declaration are a model, those of the kit's class its values.
+    own = {
+        key: fields.pop(key)
+        for key in list(fields)
+        if hasattr(kit, key) and not isinstance(fields[key], type)
+    }
     declared = {"summary": "planted", "api_version": 1, **fields}
     registry = _WithPlanted(Plugin(kind=kit.kind, implementation=implementation, **declared))
     body = {"plugin_name": NAME, "registry": lambda self: registry, **own}

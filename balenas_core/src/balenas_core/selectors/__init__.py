@@ -15,6 +15,7 @@ from balenas_core.selectors._pool import (
     PoolSelector as PoolSelector,
     Ranking as Ranking,
     best_first as best_first,
+    check_ranking as check_ranking,
     check_scores as check_scores,
     failures_of as failures_of,
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 from typing import Any, ClassVar
 
 import numpy as np
@@ -20,6 +21,7 @@ _LOOKED_AT = 48
 _LARGEST = 50.0
 _MOST_ALIKE = 0.5
 _ROUND_OFF = 2e-2
+_DRAWS = 6
 
 
 class DatasetConformance(PluginConformance):
@@ -46,6 +48,9 @@ class DatasetConformance(PluginConformance):
         dataset = self.dataset()
         assert dataset.name, "give the data set a name, for messages and results"
         assert dataset.name.isprintable(), f"the name must be one line; got {dataset.name!r}"
+        assert not isinstance(dataset.class_names, str), (
+            f"class_names must be a list of texts, one for each class; got {dataset.class_names!r}"
+        )
         names = list(dataset.class_names)
         assert len(names) >= 2, f"there must be two classes at least; got {names}"
         assert all(isinstance(name, str) and name for name in names), f"class names: {names}"
@@ -117,7 +122,7 @@ class DatasetConformance(PluginConformance):
         dataset = self.dataset()
         for name, part in _parts(dataset):
             for what, transform in _transforms(dataset):
-                for index in _some(part)[:8]:
+                for index in _few(part):
                     image = part[index]
                     before = image.clone()
                     with seeded(0):
@@ -138,7 +143,7 @@ class DatasetConformance(PluginConformance):
     def test_normalisation_is_deterministic(self) -> None:
         dataset = self.dataset()
         for _, part in _parts(dataset):
-            for index in _some(part)[:8]:
+            for index in _few(part):
                 image = part[index]
                 looks = []
                 for seed in (1, 2):
@@ -150,14 +155,15 @@ class DatasetConformance(PluginConformance):
 
     def test_augmentation_draws_from_torchs_generator_alone(self) -> None:
         dataset = self.dataset()
-        for index in _some(dataset.train)[:8]:
+        for index in _few(dataset.train):
             image = dataset.train[index]
             looks = []
-            for noise in (1, 2):
+            for noise in range(_DRAWS):
                 np.random.seed(noise)  # noqa: NPY002 (what it must not draw from)
+                random.seed(noise)
                 with seeded(0):
                     looks.append(dataset.augment(image))
-            assert torch.equal(*looks), (
+            assert all(torch.equal(look, looks[0]) for look in looks), (
                 "augment must draw from torch's global generator alone, which the loader seeds for "
                 "each image; not from numpy's or Python's"
             )
@@ -185,7 +191,7 @@ class DatasetConformance(PluginConformance):
         if dataset.statistics is None or dataset.crop != 1:
             return
         mean, deviation = (torch.tensor(values)[:, None, None] for values in dataset.statistics)
-        for index in _some(dataset.train)[:8]:
+        for index in _few(dataset.train):
             image = dataset.train[index]
             if tuple(image.shape) != dataset.input_shape:
                 continue
@@ -227,12 +233,42 @@ class DatasetConformance(PluginConformance):
         parts: tuple[Any, ...] = (dataset.train, dataset.test, dataset.augment, dataset.normalize)
         for part in parts:
             try:
-                pickle.dumps(part)
+                sent = pickle.loads(pickle.dumps(part))
             except (pickle.PicklingError, AttributeError, TypeError) as error:
                 raise AssertionError(
                     f"training.workers sends images and transforms to processes: define {part!r} "
                     f"at the top of a module, with no open file in it ({error})"
                 ) from error
+            is_source = part is not None and part in (dataset.train, dataset.test)
+            for index in _few(part) if is_source else ():
+                assert same(sent[index], part[index]), (
+                    f"image {index} is another image in a worker process; let pickling keep what "
+                    f"images are made of"
+                )
+
+    def test_loading_draws_from_no_global_generator(self) -> None:
+        looks = []
+        for seed in (1, 2):
+            with seeded(seed):
+                torch.rand(seed)
+                before = torch.get_rng_state()
+                dataset = self.dataset()
+                assert torch.equal(torch.get_rng_state(), before), (
+                    "loading the data set moves or seeds torch's global generator, by which a "
+                    "search makes its networks; give random_split and the like a torch.Generator "
+                    "with a seed of its own"
+                )
+            looks.append(dataset)
+        first, again = looks
+        for (name, part), (_, other) in zip(_parts(first), _parts(again), strict=True):
+            assert np.array_equal(part.labels, other.labels), (
+                f"a second load is another data set: {name} has other labels. A search that goes "
+                f"on would have other images"
+            )
+            assert all(same(part[index], other[index]) for index in _few(part)), (
+                f"a second load is another data set: images of {name} differ. A search that goes "
+                f"on would have other images"
+            )
 
 
 def _parts(dataset: ImageDataset) -> list[tuple[str, Images]]:
@@ -248,6 +284,12 @@ def _some(part: Images) -> list[int]:
     """Return some positions, the first and the last among them."""
     step = 1 + len(part) // _LOOKED_AT
     return sorted({*range(0, len(part), step), len(part) - 1})
+
+
+def _few(part: Images) -> list[int]:
+    """Return up to nine of these positions, the first and the last among them."""
+    some = _some(part)
+    return sorted({*some[:: 1 + len(some) // 8], some[-1]})
 
 
 def _bytes(image: Tensor) -> bytes:

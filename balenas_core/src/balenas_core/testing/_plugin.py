@@ -21,10 +21,10 @@ from balenas_core.testing._state import (
     RANDOM_NUMBERS,
     ProcessState,
     guarded,
+    stir,
     unchanged_process,
 )
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _LONGEST_NAME, _LONGEST_SUMMARY = 40, 120
 _SLOWEST_IMPORT = 3.0
 _LIGHT = """
@@ -54,13 +54,16 @@ class PluginConformance:
     base: ClassVar[type | tuple[type, ...]] = object
     """What the implementation must build."""
 
+    name_form: ClassVar[str] = "[a-z][a-z0-9_]*"
+    """What names of this kind look like, as a regular expression."""
+
     may_draw: ClassVar[bool] = False
     """Whether a plugin of this kind may draw from torch's global generator."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Let every test of the kit look at the process before and after."""
         super().__init_subclass__(**kwargs)
-        _guard(cls)
+        guard(cls)
 
     def registry(self) -> Registry:
         """Return where the plugin is looked up: what is installed."""
@@ -102,7 +105,7 @@ class PluginConformance:
 
     def test_its_name_can_be_typed_everywhere(self) -> None:
         name = self.ref().name
-        assert _NAME.fullmatch(name), (
+        assert re.fullmatch(self.name_form, name), (
             f"the entry point is called {name!r}: take lower-case letters, digits and _, as in "
             f"{re.sub('[^a-z0-9]+', '_', name.lower()).strip('_') or 'my_plugin'!r}; names stand "
             f"in command lines, in 'a+b > c' and in files"
@@ -264,6 +267,7 @@ class PluginConformance:
         before = ProcessState()
         self.use()  # libraries set themselves up when they are first used
         before.restore()
+        stir()
         with unchanged_process(f"{self.kind} {self.plugin_name!r}", ignoring=ignored):
             self.use()
 
@@ -277,7 +281,7 @@ def _names(base: type | tuple[type, ...]) -> str:
     return " or ".join(f"a balenas_core.{cls.__name__}" for cls in classes)
 
 
-def _guard(cls: type) -> None:
+def guard(cls: type) -> None:
     """Wrap the tests that a class of the kit defines; those of its users are their own."""
     for name, test in list(vars(cls).items()):
         is_of_kit = getattr(test, "__module__", "").startswith(f"{__package__}.")
@@ -285,4 +289,4 @@ def _guard(cls: type) -> None:
             setattr(cls, name, guarded(test))
 
 
-_guard(PluginConformance)
+guard(PluginConformance)

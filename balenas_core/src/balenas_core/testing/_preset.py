@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, ClassVar
 
 from balenas_core.config import SearchConfig, dump_yaml, load_config, parse_yaml
@@ -18,6 +19,7 @@ class PresetConformance(PluginConformance):
 
     kind = "preset"
     base = Mapping
+    name_form = "[a-z][a-z0-9_-]*"  # it stands in no expression
 
     completion: ClassVar[Mapping[str, Any]] = {"space": "nb201", "optimizer": "adam"}
     """What stands for parts that the preset leaves open, where it does."""
@@ -47,7 +49,7 @@ class PresetConformance(PluginConformance):
     def configuration(self) -> SearchConfig:
         """Return the configuration of a search with the preset."""
         settings = self.make()
-        flags = {key: value for key, value in self.completion.items() if key not in settings}
+        flags = {key: value for key, value in self.completion.items() if not _names(settings, key)}
         return load_config(
             None, flags=flags, base=settings, base_name="the preset", registry=self.registry()
         )
@@ -66,6 +68,18 @@ class PresetConformance(PluginConformance):
         assert settings, "the preset is empty"
         kept = sorted(set(settings) & set(_OF_ONE_RUN))
         assert not kept, f"{kept} belong to one run and one machine; leave them to the user"
+        places = [text for text in _texts(settings) if Path(text).is_absolute()]
+        assert not places, f"{places} lie on one machine; leave paths to the user"
+        allowed = dict(settings.get("plugins") or {}) if _is_mapping(settings, "plugins") else {}
+        assert "allow" not in allowed, (
+            "plugins.allow says what may be imported on a machine; leave it to the user. What the "
+            "preset needs stands in plugins.require"
+        )
+
+    def test_it_has_no_options(self) -> None:
+        assert self.ref().load().options is None, (
+            "a preset is not called, and nobody asks for its options; leave them out"
+        )
 
     def test_it_can_be_written_into_a_file(self) -> None:
         settings = self.make()
@@ -83,3 +97,23 @@ class PresetConformance(PluginConformance):
         before = self.make()
         self.configuration()
         assert self.make() == before, "the preset is another after it was used"
+
+
+def _is_mapping(settings: Mapping[str, Any], key: str) -> bool:
+    return isinstance(settings.get(key), Mapping)
+
+
+def _names(settings: Mapping[str, Any], key: str) -> bool:
+    """Whether the settings say which plugin; a section of options alone leaves that open."""
+    return "name" in settings[key] if _is_mapping(settings, key) else key in settings
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _texts(item)

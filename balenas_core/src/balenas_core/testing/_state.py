@@ -146,6 +146,13 @@ class ProcessState:
                     setattr(_OWNERS[name], key, function)
 
 
+def stir() -> None:
+    """Move every global generator on, so that whoever seeds one is seen to."""
+    torch.rand(1)
+    np.random.rand()  # noqa: NPY002 (it is it)
+    random.random()
+
+
 class _PutBack(logging.Handler):
     """Remembers what a plugin changed where balenas has put it back at once."""
 
@@ -166,14 +173,22 @@ def guarded(test: Callable[..., None]) -> Callable[..., None]:
         before, put_back = ProcessState(), _PutBack()
         foreign = logging.getLogger("balenas_core.plugins.foreign")
         foreign.addHandler(put_back)
+        failure: Exception | None = None
         try:
-            test(self, *args, **kwargs)
+            try:
+                test(self, *args, **kwargs)
+            except Exception as error:
+                failure = error
             changes = before.changes(ignoring=(*RANDOM_NUMBERS, *_MOVED_BY_LIBRARIES))
             changes += put_back.said
         finally:
             foreign.removeHandler(put_back)
             before.restore()
-        assert not changes, _changed(f"plugin {self.plugin_name!r}", changes)
+        if failure is not None and not changes:
+            raise failure
+        # What is changed is often why the check failed.
+        also = f" The check failed, too: {failure}" if failure is not None else ""
+        assert not changes, _changed(f"plugin {self.plugin_name!r}", changes) + also
 
     return run
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import copy
 import gc
+import statistics
 import tempfile
+import time
 from contextlib import chdir
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -14,6 +15,7 @@ from balenas_core.errors import SearchInterrupted
 from balenas_core.interfaces.events import EpochEnded, Event, SearchFailed, SearchStarted, StepEnded
 from balenas_core.interfaces.tracker import Tracker
 from balenas_core.runs.directory import CHECKPOINTS
+from balenas_core.testing._events import plain, with_all_kinds, with_unknowns
 from balenas_core.testing._plugin import PluginConformance
 from balenas_core.testing._toy_search import toy_config, toy_registry
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 _EPOCHS = 4
 _STOPPED_AFTER = 3
 _LEAST_KEPT = 0.6
+_LONGEST_STEP = 0.1
+"""Seconds that an event of a step may take; a step of a small supernet takes less."""
 
 
 class TrackerConformance(PluginConformance):
@@ -73,9 +77,9 @@ class TrackerConformance(PluginConformance):
             self.search(output="run", is_tracked=False, listeners=[events.append]).run()
             tracker = cast(Tracker, self.build())
             for event in events:
-                before = _plain(event)
+                before = plain(event)
                 tracker.handle(event)
-                assert _plain(event) == before, (
+                assert plain(event) == before, (
                     f"handle() changes {type(event).__name__}, which others get after it; work on "
                     f"copies"
                 )
@@ -147,14 +151,67 @@ class TrackerConformance(PluginConformance):
         events: list[Event] = []
         with chdir(tmp_path):
             self.search(is_tracked=False, listeners=[events.append]).run()
+            _handle_all(cast(Tracker, self.build()), with_unknowns(events))
+
+    def test_every_event_is_handled(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with chdir(tmp_path):
+            self.search(is_tracked=False, listeners=[events.append]).run()
+            tracker = cast(Tracker, self.build())
+            for event in with_all_kinds(events):
+                try:
+                    tracker.handle(event)
+                except Exception as error:
+                    raise AssertionError(
+                        f"handle() fails with {type(event).__name__} ({error!r}); leave events "
+                        f"alone that are not yours: new ones may come"
+                    ) from error
+
+    def test_two_searches_are_recorded_apart(self, tmp_path: Path) -> None:
+        sizes = []
+        for name in ("first", "second"):
+            (tmp_path / name).mkdir()
+            with chdir(tmp_path / name):
+                self.search(output="run").run()
+            sizes.append(sum(self._recorded(tmp_path / name).values()))
+        first, second = sizes
+        assert second >= _LEAST_KEPT * first, (
+            f"a search leaves {first} bytes of records, and the next one of the same process "
+            f"{second} where its own belong; keep nothing from one search to the next in the "
+            f"module or the class"
+        )
+
+    def test_it_leaves_the_files_of_the_run_alone(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        with chdir(tmp_path):
+            self.search(output="run", is_tracked=False, listeners=[events.append]).run()
+            own = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
+            _handle_all(cast(Tracker, self.build()), events)
+            changed = sorted(
+                str(path)
+                for path, content in own.items()
+                if not path.is_file() or path.read_bytes() != content
+            )
+        assert not changed, (
+            f"the tracker changes or removes {changed}, files of the run itself; write into a "
+            f"folder of your own, such as 'trackers'"
+        )
+
+    def test_a_step_is_not_held_up(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        seconds = []
+        with chdir(tmp_path):
+            self.search(is_tracked=False, listeners=[events.append]).run()
             tracker = cast(Tracker, self.build())
             for event in events:
+                begun = time.perf_counter()
                 tracker.handle(event)
                 if isinstance(event, StepEnded):
-                    tracker.handle(StepEnded(event.epoch, event.step, event.train_loss, None))
-                if isinstance(event, EpochEnded):
-                    metrics = {**event.metrics, "unknown": None, "text": "here"}
-                    tracker.handle(EpochEnded(event.epoch, metrics))
+                    seconds.append(time.perf_counter() - begun)
+        assert statistics.median(seconds) < _LONGEST_STEP, (
+            f"handle() of StepEnded takes {statistics.median(seconds):.2f} s, for which every step "
+            f"of a search waits; send in the background, or some steps and epochs alone"
+        )
 
     def _recorded(self, folder: Path) -> dict[str, int]:
         """Return file -> size of what the tracker has written below a folder."""
@@ -185,17 +242,13 @@ class TrackerConformance(PluginConformance):
 
 
 def _handle_all(tracker: Tracker, events: list[Event]) -> None:
+    here = Path.cwd()
     for event in events:
         tracker.handle(event)
-
-
-def _plain(event: Event) -> Any:
-    """Return what can be changed in an event."""
-    if isinstance(event, EpochEnded):
-        return copy.deepcopy(dict(event.metrics))
-    if isinstance(event, SearchStarted):
-        return event.config.model_dump(mode="json")
-    return repr(event)
+        assert Path.cwd() == here, (
+            f"handle() of {type(event).__name__} changes the working directory, in which paths of "
+            f"others lie; give your own files whole paths"
+        )
 
 
 def _assert_not_switched_off(caplog: pytest.LogCaptureFixture, where: str = "") -> None:

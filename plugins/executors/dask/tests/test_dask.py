@@ -1,5 +1,6 @@
 """Candidates on a Dask cluster."""
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,6 +15,7 @@ pytest.importorskip("distributed", reason="distributed is not installed")
 
 from balenas_core.errors import BalenasError, UsageError
 from balenas_core.execution import in_order, open_workers
+from balenas_core.testing import ExecutorConformance
 from balenas_executor_dask import DaskExecutor, DaskOptions
 
 cloudpickle.register_pickle_by_value(sys.modules[__name__])
@@ -30,6 +32,12 @@ def slow_square(n):
 @pytest.fixture
 def cluster(tmp_path):
     """A scheduler and two workers, each a process of its own."""
+    with _cluster(tmp_path, "--no-nanny") as found:
+        yield found
+
+
+@contextlib.contextmanager
+def _cluster(folder, *more):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         address = f"tcp://127.0.0.1:{free.getsockname()[1]}"
@@ -38,9 +46,9 @@ def cluster(tmp_path):
     scheduler = [*command, "--host", "127.0.0.1", "--port", port, "--no-dashboard", "--no-show"]
     worker = [
         sys.executable, "-m", "distributed.cli.dask_worker", address, "--nthreads", "1",
-        "--no-nanny", "--no-dashboard", "--local-directory", str(tmp_path),
+        *more, "--no-dashboard", "--local-directory", str(folder),
     ]  # fmt: skip
-    with (tmp_path / "log").open("w") as log:
+    with (folder / "log").open("w") as log:
         processes = [
             subprocess.Popen(started, stdout=log, stderr=log)
             for started in (scheduler, worker, worker)
@@ -83,3 +91,14 @@ def test_what_is_no_address_is_refused():
     executor = DaskExecutor(DaskOptions(address="carrier-pigeon://here", timeout=0.2))
     with pytest.raises(UsageError, match="is no address of a Dask scheduler"):
         executor.check()
+
+
+@pytest.mark.slow
+class TestConformance(ExecutorConformance):
+    plugin_name = "dask"
+
+    @pytest.fixture(autouse=True, scope="class")
+    def _workers(self, request, tmp_path_factory):
+        with _cluster(tmp_path_factory.mktemp("dask"), "--nanny") as (address, _):
+            request.cls.options = {"address": address, "timeout": 60, "attempts": 1}
+            yield

@@ -53,6 +53,7 @@ def test_who_kills_or_hangs_its_process_fails_alone():
     assert "not done within the limit of 5 s" in str(found[6].error)
 
 
+@pytest.mark.slow
 class TestConformance(ExecutorConformance):
     plugin_name = "joblib"
     options: ClassVar = {"workers": 2}
