@@ -118,7 +118,8 @@ def _small(name, **changes):
     if name in ("balenas-informed", "balenas-tf"):
         flags["modifiers.informed_prior.architectures"] = 8
     if name == "balenas-tf":
-        flags |= {"selector.draws": 3, "selector.refine": {"trainings": 2, "epochs": 1}}
+        flags |= {"selector.draws": 3, "selector.neighbors": 0}
+        flags["selector.refine"] = {"trainings": 2, "epochs": 1}
     if name == "evolution":
         flags |= {"selector.population": 2, "selector.tournament": 1}
     return _config(name, **flags)
