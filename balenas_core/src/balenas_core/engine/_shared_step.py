@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from typing import Any, Literal
 
@@ -21,6 +22,13 @@ from balenas_core.nn import synced_statistics
 from balenas_core.random import derive_seed
 
 Noise = Literal["shared", "own"]
+
+# Statistics of the first process are given to all before they are used, and not in each step.
+# torch 2.14 has another name for it.
+_NAMES = inspect.signature(DistributedDataParallel.__init__).parameters
+_WITHOUT_BUFFERS: Mapping[str, Any] = {
+    next(name for name in ("forward_sync_buffers", "broadcast_buffers") if name in _NAMES): False
+}
 
 
 class SharedStep:
@@ -100,8 +108,7 @@ class SharedStep:
             device_ids=[device] if device.type == "cuda" else None,
             # Operations of weight zero do not run, and which these are changes with every draw.
             find_unused_parameters=True,
-            # Statistics of the first process are given to all before they are used.
-            broadcast_buffers=False,
+            **_WITHOUT_BUFFERS,
         )
 
     @contextmanager
