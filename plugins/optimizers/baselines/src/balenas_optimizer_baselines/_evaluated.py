@@ -38,7 +38,8 @@ class Evaluated:
         options: What is measured.
 
     Raises:
-        UsageError: A benchmark is asked for and the space has none.
+        UsageError: A benchmark is asked for and the space has none, or a supernet that was not
+            trained.
     """
 
     def __init__(self, context: SelectionContext, options: RandomSearchOptions) -> None:
@@ -48,6 +49,12 @@ class Evaluated:
         self._counts: dict[Architecture, int] = {}
         self._failures: dict[Architecture, str] = {}
         self._done = 0
+        if options.evaluate == "supernet" and not context.is_supernet_trained:
+            raise UsageError(
+                "evaluate: supernet looks at the trained weights of a supernet, and the optimizer "
+                "of this search trains none; use evaluate: benchmark, an optimizer that trains "
+                "one (--set optimizer.train_supernet=true with random), or another selector."
+            )
         self._benchmark = context.space.benchmark() if options.evaluate == "benchmark" else None
         if options.evaluate == "benchmark" and self._benchmark is None:
             raise UsageError(

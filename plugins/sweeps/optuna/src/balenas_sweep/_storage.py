@@ -14,6 +14,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.pool import NullPool
 
 from balenas_core.errors import BalenasError, UsageError
 from balenas_sweep._recovery import requeue_lost
@@ -44,7 +45,8 @@ def open_storage(where: str | None, folder: Path, spec: SweepSpec) -> BaseStorag
         return JournalStorage(JournalFileBackend(str(file_of(where, folder))))
     url = where or f"sqlite:///{file_of(None, folder).resolve()}"
     is_file = _parsed(url).get_backend_name() == "sqlite"
-    waits = {"connect_args": {"timeout": _LOCKED_FOR}} if is_file else {"pool_pre_ping": True}
+    # A server's connections are few, and a worker seldom needs one: none is kept open.
+    waits = {"connect_args": {"timeout": _LOCKED_FOR}} if is_file else {"poolclass": NullPool}
     try:
         with storage_errors(url), _quiet():
             return RDBStorage(
