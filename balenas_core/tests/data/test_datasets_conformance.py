@@ -43,20 +43,16 @@ def _write_cifar(kind, folder, classes, monkeypatch):
 
 class TestCifar10(DatasetConformance):
     plugin_name = "cifar10"
+    kind_of_files, classes = torchvision.datasets.CIFAR10, 10
 
     @pytest.fixture(autouse=True)
     def _files(self, tmp_path, monkeypatch):
-        kind = torchvision.datasets.CIFAR10
-        self.options = _write_cifar(kind, tmp_path, 10, monkeypatch)
+        self.options = _write_cifar(self.kind_of_files, tmp_path, self.classes, monkeypatch)
 
 
-class TestCifar100(DatasetConformance):
+class TestCifar100(TestCifar10):
     plugin_name = "cifar100"
-
-    @pytest.fixture(autouse=True)
-    def _files(self, tmp_path, monkeypatch):
-        kind = torchvision.datasets.CIFAR100
-        self.options = _write_cifar(kind, tmp_path, 100, monkeypatch)
+    kind_of_files, classes = torchvision.datasets.CIFAR100, 100
 
 
 class TestNpz(DatasetConformance):

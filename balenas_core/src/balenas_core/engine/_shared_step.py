@@ -143,8 +143,11 @@ class SharedStep:
         return mean
 
     def reported_loss(self, loss: float) -> float:
-        """Return the mean over the processes of what their optimizers report."""
-        if self.processes.count == 1:
+        """Return the mean over the processes of what their optimizers report.
+
+        Of shared draws it is what each of them reports.
+        """
+        if self.noise == "shared":
             return loss
         value = torch.tensor(loss, dtype=torch.float64, device=self.processes.device)
         return self.processes.averaged([value])[0].item()

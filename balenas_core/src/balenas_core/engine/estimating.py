@@ -28,9 +28,10 @@ from balenas_core.plugins.registry import Registry, default_registry
 from balenas_core.random import derive_seed, seeded
 
 _WARM_UP: Final = 2
-_SAMPLED: Final = range(3, 13)
-"""Candidates of each stage that are really measured: as many as a second has time for."""
+_FEWEST: Final = 3
+_MOST: Final = 12
 _ENOUGH: Final = 1.0
+"""Candidates of each stage are really measured until they have taken so many seconds."""
 _BATCHES: Final = 4
 """Batches of a candidate's training, or evaluation, that are really computed."""
 _NUMBER: Final = 4
@@ -304,7 +305,7 @@ class _Sampled:
         self._counts[name] = self._counts.get(name, 0) + 1
         seconds = self._seconds.setdefault(name, [])
         spent = self._spent.get(name, 0.0)
-        if len(seconds) < _SAMPLED.start or (spent < _ENOUGH and len(seconds) < _SAMPLED.stop - 1):
+        if len(seconds) < (_MOST if spent < _ENOUGH else _FEWEST):
             self._extra = 0.0
             start = self._clock()
             self._known[name] = compute()

@@ -250,8 +250,7 @@ class SelectorConformance(PluginConformance):
             )
 
     def test_a_stage_ranks_any_pool(self) -> None:
-        selector: Selector = self.build()
-        if not isinstance(selector, PoolSelector):
+        if not isinstance(self.build(), PoolSelector):
             return
         context = self.context()
         drawn = [Draw(a, n + 1, is_argmax=False) for n, a in enumerate(_distinct(ToySpace()))]

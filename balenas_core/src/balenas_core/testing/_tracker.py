@@ -53,12 +53,16 @@ class TrackerConformance(PluginConformance):
         config = toy_config(registry, trackers=trackers, output=output, training={"epochs": epochs})
         return Search(config, registry=registry, listeners=listeners)
 
+    def events(self, *, output: str | None = None) -> list[Event]:
+        """Return the events of a small search that is not tracked."""
+        events: list[Event] = []
+        self.search(output=output, is_tracked=False, listeners=[events.append]).run()
+        return events
+
     def use(self) -> None:
         """Record a search."""
-        events: list[Event] = []
         with tempfile.TemporaryDirectory() as folder, chdir(folder):
-            self.search(output="run", is_tracked=False, listeners=[events.append]).run()
-            _handle_all(cast(Tracker, self.build()), events)
+            _handle_all(cast(Tracker, self.build()), self.events(output="run"))
 
     def test_a_search_that_is_tracked_ends_like_one_that_is_not(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -72,9 +76,8 @@ class TrackerConformance(PluginConformance):
         assert tracked == alone, "the tracker changes what the search finds"
 
     def test_it_leaves_events_alone(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(output="run", is_tracked=False, listeners=[events.append]).run()
+            events = self.events(output="run")
             tracker = cast(Tracker, self.build())
             for event in events:
                 before = plain(event)
@@ -118,9 +121,8 @@ class TrackerConformance(PluginConformance):
         )
 
     def test_everything_is_written_when_the_search_ends(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(is_tracked=False, listeners=[events.append]).run()
+            events = self.events()
             tracker = cast(Tracker, self.build())
             _handle_all(tracker, events)
             gc.collect()
@@ -139,24 +141,21 @@ class TrackerConformance(PluginConformance):
             cast(Tracker, self.build()).handle(SearchFailed(ValueError("too early")))
 
     def test_a_search_that_fails_or_is_stopped_is_no_error(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(is_tracked=False, listeners=[events.append]).run()
+            events = self.events()
             begun = [e for e in events if isinstance(e, SearchStarted | StepEnded | EpochEnded)]
             for error in (ValueError("it broke"), KeyboardInterrupt(), SystemExit(0)):
                 tracker = cast(Tracker, self.build())
                 _handle_all(tracker, [*begun[:3], SearchFailed(error)])
 
     def test_unknown_losses_and_numbers_are_no_error(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(is_tracked=False, listeners=[events.append]).run()
+            events = self.events()
             _handle_all(cast(Tracker, self.build()), with_unknowns(events))
 
     def test_every_event_is_handled(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(is_tracked=False, listeners=[events.append]).run()
+            events = self.events()
             tracker = cast(Tracker, self.build())
             for event in with_all_kinds(events):
                 try:
@@ -182,9 +181,8 @@ class TrackerConformance(PluginConformance):
         )
 
     def test_it_leaves_the_files_of_the_run_alone(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         with chdir(tmp_path):
-            self.search(output="run", is_tracked=False, listeners=[events.append]).run()
+            events = self.events(output="run")
             own = {path: path.read_bytes() for path in Path("run").rglob("*") if path.is_file()}
             _handle_all(cast(Tracker, self.build()), events)
             changed = sorted(
@@ -198,12 +196,10 @@ class TrackerConformance(PluginConformance):
         )
 
     def test_a_step_is_not_held_up(self, tmp_path: Path) -> None:
-        events: list[Event] = []
         seconds = []
         with chdir(tmp_path):
-            self.search(is_tracked=False, listeners=[events.append]).run()
             tracker = cast(Tracker, self.build())
-            for event in events:
+            for event in self.events():
                 begun = time.perf_counter()
                 tracker.handle(event)
                 if isinstance(event, StepEnded):
