@@ -42,6 +42,8 @@ def treacherous(n):
         os.kill(os.getpid(), signal.SIGKILL)
     if n == 6:
         time.sleep(600)
+    if n == 7:
+        time.sleep(3)
     return n
 
 
@@ -51,6 +53,23 @@ def test_who_kills_or_hangs_its_process_fails_alone():
     assert [o.value for o in found] == [0, 1, 2, None, 4, 5, None, 7]
     assert isinstance(found[3].error, WorkerLostError)
     assert "not done within the limit of 5 s" in str(found[6].error)
+
+
+def doze(seconds):
+    time.sleep(seconds)
+
+
+@pytest.mark.slow
+def test_loky_ends_in_order_while_items_wait_to_be_handed_on():
+    with JoblibExecutor(JoblibOptions(workers=2)).open(doze) as workers:
+        for busy in (0.0, 0.01, 0.02, 0.03, 0.04):
+            workers.submit(0.0).result()  # both processes have begun
+            futures = [workers.submit(0.01) for _ in range(40)]
+            time.sleep(busy)
+            workers.give_up(futures[-1])  # an error in loky's thread would fail this test
+            lost = futures[-1].exception()
+            assert isinstance(lost, WorkerLostError)
+            assert lost.is_shared
 
 
 @pytest.mark.slow

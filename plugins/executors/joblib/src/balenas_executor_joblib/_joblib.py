@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 import signal
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any
 
 import joblib
 from joblib.externals.loky import BrokenProcessPool, ProcessPoolExecutor
+from joblib.externals.loky.process_executor import ShutdownExecutorError
 
 from balenas_core.interfaces.executor import Executor, WorkerLostError, Workers
 from balenas_executor_joblib import JoblibOptions
@@ -49,6 +51,7 @@ class _Processes(Workers):
             self._folder.cleanup()
             raise
         self._pool: ProcessPoolExecutor | None = None
+        self._asked: list[Future[Any]] = []
 
     @property
     def count(self) -> int:
@@ -62,6 +65,7 @@ class _Processes(Workers):
         except BrokenProcessPool:  # between two answers, so that nobody's work is lost
             self._end()
             asked = self._living_pool().submit(_work, self._path, item)
+        self._asked = [*(future for future in self._asked if not future.done()), asked]
         asked.add_done_callback(lambda done: _hand_on(done, answer))
         return answer
 
@@ -80,14 +84,19 @@ class _Processes(Workers):
 
     def _end(self) -> None:
         if self._pool is not None:
+            # A KeyError ends loky's own thread (1.6.0), and leaves what it holds open, where it is
+            # to kill its processes before it has handed all items on to them. It is about to: the
+            # engine asks for no more items at once than there are processes.
+            while not all(future.running() or future.done() for future in self._asked):
+                time.sleep(0.001)
             self._pool.shutdown(wait=True, kill_workers=True)
             self._pool = None
 
 
 def _hand_on(done: Future[Any], answer: Future[Any]) -> None:
     error = None if done.cancelled() else done.exception()
-    if done.cancelled() or isinstance(error, BrokenProcessPool):
-        # loky gives up all that its processes were at when one of them dies.
+    if done.cancelled() or isinstance(error, BrokenProcessPool | ShutdownExecutorError):
+        # loky gives up all that its processes were at when one of them dies, or is made to.
         answer.set_exception(WorkerLostError(_LOST, is_shared=True))
     elif error is not None:
         answer.set_exception(error)
