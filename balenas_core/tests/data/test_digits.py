@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from balenas_core.data import (
     BatchLoader,
     DigitsOptions,
     Normalization,
+    _digits,
     digits,
     held_out_part,
     split,
@@ -67,7 +69,19 @@ def test_a_linear_model_learns_what_comes_out_of_the_loader(dataset):
     assert model.score(test.images.flatten(1), test.labels) > 0.93
 
 
+def test_the_file_is_what_scikit_learn_loads(dataset, monkeypatch):
+    monkeypatch.setattr(_digits, "_FILE", "sklearn/datasets/elsewhere.csv.gz")
+    by_its_loader = load(DigitsOptions())
+    for ours, theirs in ((dataset.train, by_its_loader.train), (dataset.test, by_its_loader.test)):
+        assert torch.equal(ours.pixels, theirs.pixels)
+        np.testing.assert_array_equal(ours.labels, theirs.labels)
+
+
 def test_without_scikit_learn_the_message_names_the_extra(monkeypatch):
+    def is_missing(name):
+        raise PackageNotFoundError(name)
+
+    monkeypatch.setattr(_digits, "distribution", is_missing)
     monkeypatch.setitem(sys.modules, "sklearn.datasets", None)
     with pytest.raises(DataError, match=r"needs sklearn.*pip install 'balenas-core\[digits\]'"):
         load(DigitsOptions())
@@ -82,14 +96,14 @@ def test_declaring_the_datasets_imports_no_torch_and_no_vision():
     assert done.stdout.strip() == "set()"
 
 
-def test_loading_digits_imports_no_torchvision():
+def test_loading_digits_imports_neither_torchvision_nor_scikit_learn():
     code = (
         "import sys, balenas_core.data as d;"
         "d.digits.load_implementation()(d.DigitsOptions());"
-        "print('torchvision' in sys.modules)"
+        "print({'torchvision', 'sklearn'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    assert done.stdout.strip() == "set()"
 
 
 def test_an_unknown_name_of_the_package_is_an_attribute_error():

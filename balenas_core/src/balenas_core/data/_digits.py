@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+
 import numpy as np
+from numpy.typing import NDArray
 
 from balenas_core.data._arrays import array_dataset
 from balenas_core.data._extras import require
@@ -14,6 +18,7 @@ TEST_FRACTION = 0.2
 TEST_SEED = 0
 """Fixed, so that results on the test part can be compared."""
 
+_FILE = "sklearn/datasets/data/digits.csv.gz"
 _LEVELS = 16.0  # scikit-learn stores counts of black pixels in 4x4 blocks: 0..16
 
 
@@ -28,9 +33,9 @@ def load(options: DigitsOptions) -> ImageDataset:
         its test set, as scikit-learn ships it. The test part here is a stratified fifth of it
         that never changes.
     """
-    data = require("sklearn.datasets", extra="digits", dataset="digits").load_digits()
-    pixels = np.rint(data.images * (255.0 / _LEVELS)).astype(np.uint8)[..., np.newaxis]
-    labels = data.target.astype(np.int64)
+    table = _table()
+    pixels = np.rint(table[:, :-1] * (255.0 / _LEVELS)).astype(np.uint8).reshape(-1, 8, 8, 1)
+    labels = table[:, -1].astype(np.int64)
     train, test = stratified(labels, TEST_FRACTION, seed=TEST_SEED)
     return array_dataset(
         "digits",
@@ -39,3 +44,19 @@ def load(options: DigitsOptions) -> ImageDataset:
         test=(pixels[test], labels[test]),
         class_names=[str(digit) for digit in range(10)],
     )
+
+
+def _table() -> NDArray[np.float64]:
+    """Return a `1797 x 65`-dim array: 64 pixels and the label.
+
+    The file is read where scikit-learn is installed: to import it would cost every process a
+    second, and nothing else of it is wanted.
+    """
+    try:
+        path = Path(str(distribution("scikit-learn").locate_file(_FILE)))
+    except PackageNotFoundError:
+        path = Path()
+    if path.is_file():
+        return np.loadtxt(path, delimiter=",")
+    data = require("sklearn.datasets", extra="digits", dataset="digits").load_digits()
+    return np.column_stack([data.data, data.target])
