@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -102,6 +103,45 @@ def test_a_proxy_that_fails_or_returns_nan_ranks_the_candidate_last(caplog):
     scores = [candidate.scores["fails"] for candidate in selection.candidates]
     assert scores == [1.0] + [-math.inf] * 4
     assert "one convolution is one too many" in caplog.text
+
+
+class _Small(ToySpace):
+    """Proxies look at networks of another size."""
+
+    def for_proxies(self):
+        return _Large()
+
+
+class _Large(ToySpace):
+    def network(self, architecture, task):
+        network = super().network(architecture, task)
+        network.is_large = True
+        return network
+
+
+class _IsLarge(Proxy):
+    def score(self, network, batch):
+        return float(getattr(network, "is_large", False))
+
+
+def test_ranking_looks_at_networks_of_the_size_that_is_meant_for_proxies():
+    context = replace(_context(), space=_Small())
+    selection = RankingSelector({"large": _IsLarge()}, PoolOptions(draws=5)).select(context)
+    assert {candidate.scores["large"] for candidate in selection.candidates} == {1.0}
+
+
+def test_ranking_can_look_at_how_often_a_candidate_was_drawn():
+    context = _context()
+    with torch.no_grad():  # conv-skip is the usual draw, conv-conv a rare one
+        context.distribution.logits["operations"].copy_(torch.tensor([[0, 0, 4.0], [0, 3.0, 2.0]]))
+    options = PoolOptions(draws=200)
+    by_proxy = RankingSelector({"convs": _CountConvs()}, options).select(context)
+    assert str(by_proxy.chosen.architecture) == "conv-conv"
+    both = RankingSelector(
+        {"convs": _CountConvs()}, options, aggregate="mean_rank", drawn=True
+    ).select(context)
+    assert [str(c.architecture) for c in both.candidates[:2]] == ["conv-skip", "conv-conv"]
+    assert set(both.chosen.scores) == {"convs"}
 
 
 def test_ranking_reports_its_progress():

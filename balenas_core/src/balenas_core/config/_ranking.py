@@ -48,6 +48,11 @@ class RankingOptions(PoolOptions):
         default_factory=dict,
         description="Weight of each proxy for 'weighted'; 1 for those left out.",
     )
+    drawn: bool = Field(
+        default=False,
+        description="Whether how often a candidate was drawn ranks it too, as one proxy more, so "
+        "that what was learned has a say where draws repeat.",
+    )
     proxies: Mapping[str, PluginSection] = Field(
         min_length=1, description="Options of each proxy, by its name."
     )

@@ -17,7 +17,7 @@ from balenas_core.config._layers import SECTION_KINDS
 from balenas_core.config._model import DEFAULT_DATASET, DEFAULT_EXECUTOR, SearchConfig
 from balenas_core.config._ranking import RANKING_KEYS, RankingOptions
 from balenas_core.config._selector import AUTO_SELECTOR, DEFAULT_SELECTOR
-from balenas_core.config._stages import STAGE, StagedOptions
+from balenas_core.config._stages import LOOSE_KEYS, STAGE, StagedOptions
 from balenas_core.errors import PluginLoadError, told
 from balenas_core.plugins.checking import loadable
 from balenas_core.plugins.options import PluginOptions
@@ -202,7 +202,7 @@ def _staged_branch(
     """Stages joined by '>'; the options of each under its name, or under ``stages``."""
     pool = tuple(PoolOptions.model_fields)
     own = _own_properties(StagedOptions, (*pool, "survivors"))
-    loose = _own_properties(RankingOptions, ("aggregate", "weights"))
+    loose = _own_properties(RankingOptions, LOOSE_KEYS)
     of_stage = {
         one.name: _mapping(
             one.plugin.summary,

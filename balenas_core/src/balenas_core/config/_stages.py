@@ -33,7 +33,8 @@ STAGE = "stage"
 """What a selector plugin provides that can be a stage."""
 
 _POOL_KEYS = tuple(PoolOptions.model_fields)
-_LOOSE_KEYS = ("aggregate", "weights")
+LOOSE_KEYS = ("aggregate", "weights", "drawn")
+"""Options of a ranking that may stand loose where only one stage has several proxies."""
 _FACTOR = 4
 
 
@@ -92,8 +93,7 @@ def resolve_stages(
     """Return the section of a staged selection.
 
     Options of a stage stand under ``stages``, by its part of the name, or under the name of its
-    selector or proxy; ``aggregate`` and ``weights`` may stand loose where only one stage has
-    several proxies.
+    selector or proxy; ``LOOSE_KEYS`` may stand loose where only one stage has several proxies.
 
     Raises:
         ValidationError: With packed problems.
@@ -149,7 +149,7 @@ class _Given:
             self._sort_stages(value)
             return
         joint = [names for names in self.options if len(names) > 1]
-        if key in _LOOSE_KEYS and len(joint) == 1:
+        if key in LOOSE_KEYS and len(joint) == 1:
             self._add(joint[0], (key,), value, (key,))
             return
         for names in self.options:
@@ -157,7 +157,7 @@ class _Given:
             if normalize(key) in known_as:
                 self._add_named(names, key, value)
                 return
-        if key in _LOOSE_KEYS:
+        if key in LOOSE_KEYS:
             message = (
                 f"belongs to one stage; write it as stages.{'+'.join(joint[0])}.{key}"
                 if joint

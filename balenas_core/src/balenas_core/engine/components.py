@@ -37,7 +37,7 @@ DTYPES = {"float32": torch.float32, "float64": torch.float64, "bfloat16": torch.
 
 
 # What is drawn and how scores are combined changes no score.
-_POOL = frozenset({*PoolOptions.model_fields, "aggregate", "weights"})
+_POOL = frozenset({*PoolOptions.model_fields, "aggregate", "weights", "drawn"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,6 +164,7 @@ def _build_single(registry: Registry, section: PluginSection) -> Selector:
             options,
             aggregate=options.aggregate,
             weights=options.weights,
+            drawn=options.drawn,
             origins={name: registry.find("proxy", name).origin for name in proxies},
         )
     selector: Selector = _build(registry, "selector", section)

@@ -19,6 +19,8 @@ from balenas_core.selectors._pool import PoolSelector, Ranking, best_first, chec
 
 _log = logging.getLogger(__name__)
 
+_DRAWN = "(drawn)"  # no name of a proxy
+
 
 class RankingSelector(PoolSelector):
     """Draws candidates and ranks them by proxies.
@@ -31,6 +33,7 @@ class RankingSelector(PoolSelector):
         pool: How the pool is drawn, and the limits of a choice.
         aggregate: How several proxies become one order; see ``combined``.
         weights: Weight by proxy, for ``aggregate="weighted"``.
+        drawn: Whether how often a candidate was drawn ranks it too, as one proxy more.
         origins: Distribution and version by proxy, for messages.
 
     References:
@@ -44,12 +47,14 @@ class RankingSelector(PoolSelector):
         *,
         aggregate: Aggregate = "log_rank",
         weights: Mapping[str, float] | None = None,
+        drawn: bool = False,
         origins: Mapping[str, str] | None = None,
     ) -> None:
         self._proxies = dict(proxies)
         self._pool = pool or PoolOptions()
         self._aggregate: Aggregate = aggregate
         self._weights = weights
+        self._drawn = drawn
         self._origins = origins or {}
 
     @property
@@ -83,12 +88,14 @@ class RankingSelector(PoolSelector):
                     name,
                     len(pool),
                 )
+        if self._drawn:
+            columns[_DRAWN] = [float(draw.count) for draw in pool]
         values = combined(columns, self._aggregate, self._weights)
         return Ranking(best_first(pool, values), table, failures=failures.of_candidates)
 
     def _measure(self, architecture: Architecture, context: SelectionContext) -> Measured:
         with seeded(context.seed):
-            network = context.space.network(architecture, context.task)
+            network = context.space.for_proxies().network(architecture, context.task)
         network = network.to(device=context.device, dtype=context.batch.images.dtype)
         found = score_network(network, context.batch, self._proxies, seed=context.seed)
         for name, error in found.errors.items():

@@ -35,6 +35,7 @@ plugin = Plugin(
             "name": "az_expressivity+params > supernet > refine",
             "draws": 512,
             "neighbors": 4,
+            "drawn": True,
             "survivors": [48, 48],
             "supernet": {"optional": True},
         }
