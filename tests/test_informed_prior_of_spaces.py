@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from balenas_core import default_registry
+from balenas_core.config import InformedPriorConfig
 from balenas_core.engine.informed_prior import form_prior
-from balenas_core.interfaces.proxy import Batch
+from balenas_core.interfaces.proxy import Batch, Proxy
 from balenas_core.interfaces.space import Task
+from balenas_core.nn import ReluConvNorm
 from balenas_core.scores import ScoringJob
+from balenas_space_nb201._network import FixedCell
 
 TASK = Task((3, 16, 16), 4)
 NB201 = {"channels": 4, "cells_per_stage": 1}
@@ -37,7 +41,8 @@ def test_choices_have_means_and_weights_of_edges_have_none(name, options):
     job = ScoringJob(
         space, TASK, {"params": build("proxy", "params")}, Batch(images, torch.arange(2))
     )
-    prior = form_prior(job, 40, seed=0, report=lambda done, total: None)
+    config = InformedPriorConfig.model_construct(architectures=40, rounds=2, scale=1.0)
+    prior = form_prior(job, config, seed=0, report=lambda done, total: None)
     assert prior.architectures == 40
     expected = {d.name: d.shape for d in space.decisions if not d.weighs_edges}
     assert {n: tuple(table.shape) for n, table in prior.effects.items()} == expected
@@ -60,3 +65,35 @@ def test_choices_have_means_and_weights_of_edges_have_none(name, options):
                     weights, torch.full(decision.shape, 1 / weights.shape[1])
                 )
         assert found.argmax(space) is not None
+
+
+class Shortcut(Proxy):
+    """Likes convolutions everywhere; between many of them, a skip from input to output more."""
+
+    def score(self, network, batch):
+        del batch
+        cell = next(module for module in network.modules() if isinstance(module, FixedCell))
+        operations = dict(cell.operations)
+        direct = operations.pop("3_0", None)
+        inner = sum(isinstance(operation, ReluConvNorm) for operation in operations.values())
+        if isinstance(direct, nn.Identity):
+            return inner + (2.0 if inner >= 4 else 0.0)
+        return inner + 0.9 * isinstance(direct, ReluConvNorm)
+
+
+def test_rounds_find_what_a_choice_is_worth_among_good_ones():
+    space = build("space", "nb201", channels=2, proxy_cells_per_stage=1)
+    images = torch.rand(2, *TASK.input_shape, generator=torch.Generator().manual_seed(0))
+    job = ScoringJob(space, TASK, {"shortcut": Shortcut()}, Batch(images, torch.arange(2)))
+    row = space.decisions[0].slots.index("3<-0")
+    direct = {}
+    for rounds in (1, 8):
+        config = InformedPriorConfig.model_construct(architectures=320, rounds=rounds, scale=1.0)
+        prior = form_prior(job, config, seed=0, report=lambda done, total: None)
+        values = dict(zip(space.decisions[0].choices, prior.effects["cell"][row].tolist(),
+                          strict=True))  # fmt: skip
+        direct[rounds] = max(values, key=lambda choice: values[choice])
+        assert 200 < prior.architectures <= 320
+        assert len(prior.explained) == rounds
+    assert direct[1].startswith("nor_conv")
+    assert direct[8] == "skip_connect"

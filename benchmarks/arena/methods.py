@@ -23,7 +23,7 @@ class Method:
         settings: In the place of a preset.
         selections: Flags of each further selection, by name; the run's own is the argmax.
         is_scaled: Whether the step size of the architecture follows the setting's factor.
-        is_control: Whether nothing is learned about architectures.
+        is_control: Whether no search learns about architectures.
     """
 
     preset: str | None = None
@@ -31,6 +31,11 @@ class Method:
     selections: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     is_scaled: bool = True
     is_control: bool = False
+
+    @property
+    def is_uniform(self) -> bool:
+        """Whether its distribution stays what it is, without a prior of its own."""
+        return self.is_control and "modifiers" not in (self.settings or {})
 
 
 _INHERITED = {
@@ -50,6 +55,16 @@ METHODS: Mapping[str, Method] = {
     "balenas-informed": Method("balenas-informed", selections=_AUTO, is_scaled=False),
     "balenas-categorical": Method("balenas-categorical", selections=_AUTO, is_scaled=False),
     "balenas-authors": Method("balenas-authors"),
+    # The informed prior as it is: what proxies know, and no image has taught.
+    "prior": Method(
+        settings={
+            "distribution": {"name": "gaussian", "initial_scale": 0.0},
+            "optimizer": {"name": "random"},
+            "modifiers": {"informed_prior": {}},
+        },
+        selections=_AUTO,
+        is_control=True,
+    ),
     # Nothing is trained: what the selector alone finds among uniform draws.
     "uniform": Method(
         settings={"distribution": _UNIFORM, "optimizer": {"name": "random"}},

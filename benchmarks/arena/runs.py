@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from balenas_core import ArchitectureDistribution, Search, SearchConfig, default_registry
-from balenas_core.interfaces.events import EpochEnded, Event, SearchStarted
+from balenas_core.interfaces.events import EpochEnded, Event, PriorFormed, SearchStarted
 
 from .cpu_log import CpuLog
 from .measures import Truth, measure
@@ -25,6 +25,9 @@ from .settings import Setting, pooled_images
 SEARCH = "arena-search.json"
 SELECTION = "arena-selection-{}.json"
 EPOCHS = "arena-epochs.jsonl"
+
+_BEFORE = -1
+"""Stands for the epoch of a prior, before the first."""
 
 
 @dataclass(frozen=True)
@@ -163,11 +166,13 @@ class _Watcher:
 
     def __call__(self, event: Event) -> None:
         self._cpu.tick()
+        if isinstance(event, PriorFormed):
+            self._measure(_BEFORE, self._informed())
         if isinstance(event, SearchStarted) and event.epochs_done:
             # A process that was killed may have left its last epoch unmeasured.
-            self._measure(event.epochs_done - 1)
+            self._measure(event.epochs_done - 1, self._learned())
         if isinstance(event, EpochEnded):
-            self._measure(event.epoch)
+            self._measure(event.epoch, self._learned())
 
     def records(self) -> list[dict[str, Any]]:
         """Return what was measured, by epoch."""
@@ -176,12 +181,12 @@ class _Watcher:
         by_epoch = {record["epoch"]: record for record in map(json.loads, lines)}
         return [by_epoch[epoch] for epoch in sorted(by_epoch)]
 
-    def _measure(self, epoch: int) -> None:
+    def _measure(self, epoch: int, distribution: ArchitectureDistribution) -> None:
         run, every = self._run, self._run.setting.measured_epochs
         if (epoch + 1) % every or any(r["epoch"] == epoch for r in self.records()):
             return
         begun = time.process_time()
-        measured = measure(self._distribution(), run.space, run.truth)
+        measured = measure(distribution, run.space, run.truth)
         self._cpu.leave_out(time.process_time() - begun)
         self._cpu.tick(is_due=True)
         record = {"epoch": epoch, "cpu_seconds": self._cpu.seconds, **measured}
@@ -195,10 +200,27 @@ class _Watcher:
             flush=True,
         )
 
-    def _distribution(self) -> ArchitectureDistribution:
+    def _informed(self) -> ArchitectureDistribution:
+        """Return the distribution that begins at the prior which was formed."""
+        prior = json.loads((self._run.folder / "prior.json").read_text())
+        distribution = self._fresh()
+        distribution.set_offset(
+            {
+                name: prior["scale"] * torch.tensor([list(row.values()) for row in table.values()])
+                for name, table in prior["effects"].items()
+            }
+        )
+        return distribution
+
+    def _learned(self) -> ArchitectureDistribution:
         """Return the distribution of the newest checkpoint."""
         path = max((self._run.folder / "checkpoints").glob("*.pt"))
         state: Mapping[str, Any] = torch.load(path, weights_only=True)["loop"]["distribution"]
+        distribution = self._fresh()
+        distribution.load_state_dict(state)
+        return distribution
+
+    def _fresh(self) -> ArchitectureDistribution:
         section = self._config.distribution
         distribution: ArchitectureDistribution = (
             default_registry()
@@ -209,7 +231,6 @@ class _Watcher:
                 generator=torch.Generator().manual_seed(0),
             )
         )
-        distribution.load_state_dict(state)
         return distribution
 
 

@@ -135,9 +135,9 @@ def _with_argmax(results: Results) -> dict[tuple[str, str], Records]:
 
 
 def _learns(label: str, records: Records) -> bool:
-    """Whether a search has moved a distribution, so that its argmax says something."""
-    is_control = label in METHODS and METHODS[label].is_control
-    return not is_control and all(r["epochs"] for r in records.values())
+    """Whether a distribution has moved, so that its argmax says something."""
+    is_uniform = label in METHODS and METHODS[label].is_uniform
+    return not is_uniform and all(r["epochs"] for r in records.values())
 
 
 def _uniform(truth: Truth) -> tuple[str, ...]:

@@ -72,7 +72,7 @@ def test_the_schema_defines_every_modifier():
 @pytest.mark.parametrize(
     ("space", "proxies"),
     [
-        ("nb201", "feature_correlation+params"),
+        ("nb201", "feature_correlation+zen"),
         ("nb1shot1", "az_expressivity+params"),
         ("darts", "swap+synflow"),
     ],
@@ -83,13 +83,13 @@ def test_the_informed_prior_asks_the_proxies_that_the_space_recommends(space, pr
     )
     assert config.modifiers.informed_prior.proxies == proxies
     assert config.modifiers.informed_prior.scale == 0.5
-    assert config.modifiers.informed_prior.architectures == 500
+    assert config.modifiers.informed_prior.architectures == 480
 
 
 def test_the_proxies_of_the_informed_prior_are_written_out(tmp_path):
     config = SearchConfig.model_validate({**BASE, "modifiers": {"informed_prior": {}}})
     text = to_yaml(config)
-    assert "proxies: feature_correlation+params" in text
+    assert "proxies: feature_correlation+zen" in text
     path = tmp_path / "search.yaml"
     path.write_text(text)
     assert load_config(path) == config

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from balenas_core import Search
+from balenas_core.config import InformedPriorConfig
 from balenas_core.engine.informed_prior import form_prior, prior_of
 from balenas_core.errors import SearchInterrupted, SelectionError
 from balenas_core.interfaces.events import PriorFormed, SelectionProgress, StepEnded
@@ -52,8 +53,9 @@ def job(space=None, proxy=None):
     return ScoringJob(space or ToySpace(), TASK, proxies, Batch(images, torch.arange(8) % 2))
 
 
-def form(count=9, seed=0, **changes):
-    return form_prior(job(**changes), count, seed=seed, report=lambda done, total: None)
+def form(count=9, rounds=1, seed=0, report=lambda done, total: None, **changes):
+    config = InformedPriorConfig.model_construct(architectures=count, rounds=rounds, scale=1.0)
+    return form_prior(job(**changes), config, seed=seed, report=report)
 
 
 @pytest.fixture
@@ -71,7 +73,7 @@ def make(registry):
         modifiers = {
             "informed_prior": prior
             if prior is None
-            else {"proxies": "size", "architectures": 9, **prior}
+            else {"proxies": "size", "architectures": 9, "rounds": 1, **prior}
         }
         return toy_config(registry, modifiers=modifiers, **changes)
 

@@ -89,10 +89,18 @@ class InformedPriorConfig(_Section):
         "the space recommends.",
     )
     architectures: int = Field(
-        default=500,
+        default=480,
         ge=2,
         strict=True,
-        description="Different random architectures that are scored before the search.",
+        description="Architectures that are ranked before the search, of all rounds together; each "
+        "is scored once.",
+    )
+    rounds: int = Field(
+        default=12,
+        ge=1,
+        strict=True,
+        description="In how many rounds, of two architectures at least: the first has random ones, "
+        "every other one draws of what those before have found.",
     )
     scale: float = Field(
         default=1.0,

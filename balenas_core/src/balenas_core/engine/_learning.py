@@ -239,14 +239,14 @@ class Learning:
         with self._clock.phase("prior"):
             batch = next(self._measuring.training_batches(0))
             job = ScoringJob(
-                components.space,
+                components.space.for_proxies(),
                 components.task,
                 components.prior_proxies,
                 batch,
                 seed=seed,
                 dtype=batch.images.dtype,
             )
-            prior = form_prior(job, config.architectures, seed=seed, report=self._report_prior)
+            prior = form_prior(job, config, seed=seed, report=self._report_prior)
         components.distribution.set_offset(prior.offset(config.scale))
         self._processes.unify(components.distribution.state_dict().values())
         self._is_informed = True

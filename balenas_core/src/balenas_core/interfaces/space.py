@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from torch import Generator, Tensor, nn
@@ -170,6 +170,14 @@ class SearchSpace(ABC, Generic[A]):
     @abstractmethod
     def neighbors(self, architecture: A) -> Iterator[A]:
         """Yield every architecture that differs in exactly one decision."""
+
+    def for_proxies(self) -> Self:
+        """Return the same space at the size at which proxies look at its networks; here itself.
+
+        A supernet is often smaller than the networks that will be trained, and what a proxy says
+        of a shallow one need not hold for a deep one: paths around convolutions matter there.
+        """
+        return self
 
     def size(self) -> int | None:
         """Return the number of architectures with different text forms; here None, unknown."""

@@ -33,6 +33,20 @@ class SpaceNetworkChecks(SpaceChecks):
             assert isinstance(network, nn.Module), f"network() must be a module; got {network!r}"
             assert_logits(network(images_of(task, 4)), task, 4, "network")
 
+    def test_proxies_see_the_same_space(self) -> None:
+        space = self.space()
+        seen = space.for_proxies()
+        assert isinstance(seen, type(space)), (
+            f"for_proxies() must be the same space at another size; got {type(seen).__name__}"
+        )
+        assert seen.decisions == space.decisions, (
+            "for_proxies() has other decisions: architectures of the search must be its own"
+        )
+        architecture = self.alive(space)
+        with seeded(0):
+            network = seen.network(seen.simplified(architecture), self.task)
+        assert_logits(network(images_of(self.task, 4)), self.task, 4, "for_proxies().network()")
+
     def test_networks_of_one_architecture_are_independent_and_follow_the_seed(self) -> None:
         space = self.space()
         architecture = space.random(generator(0))

@@ -108,3 +108,15 @@ def test_mutate_returns_a_neighbor():
     generator = torch.Generator().manual_seed(0)
     architecture = PAPER.random(generator)
     assert PAPER.mutate(architecture, generator) in list(PAPER.neighbors(architecture))
+
+
+@pytest.mark.parametrize(
+    ("cells", "for_proxies", "seen"), [(1, 5, 5), (1, 1, 1), (3, 2, 3), (5, 5, 5)]
+)
+def test_proxies_look_at_deep_networks(cells, for_proxies, seen):
+    options = NB201Options(channels=4, cells_per_stage=cells, proxy_cells_per_stage=for_proxies)
+    benchmark = PAPER.benchmark()
+    space = NB201Space(options, benchmark=benchmark).for_proxies()
+    assert (space.options.cells_per_stage, space.options.channels) == (seen, 4)
+    assert space.benchmark() is benchmark
+    assert space.for_proxies() is space

@@ -29,9 +29,10 @@ plugin = Plugin(
     provides=("supernet", "benchmark"),
     recommends={
         "selector": {
-            "name": "feature_correlation+params > supernet > refine",
+            "name": "feature_correlation+zen > supernet > refine",
             "draws": 512,
             "neighbors": 4,
+            "drawn": True,
             "survivors": [48, 48],
             "supernet": {"optional": True},
         }

@@ -29,6 +29,13 @@ class NB201Options(MixedCellOptions):
     cells_per_stage: int = Field(
         default=1, ge=1, le=MOST_CELLS, description="Cells in each stage (N)."
     )
+    proxy_cells_per_stage: int = Field(
+        default=5,
+        ge=1,
+        le=MOST_CELLS,
+        description="Cells in each stage of the networks that proxies look at; never fewer than "
+        "cells_per_stage. What a skip around convolutions is worth shows in deep networks only.",
+    )
     batch_norm: Literal["batch", "running"] = Field(
         default="batch",
         description="Statistics that the supernet's cells use in evaluation: of the batch, or "

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Self
 
 import torch
 from torch import Generator, Tensor, nn
@@ -62,6 +63,14 @@ class NB201Space(SearchSpace[NB201Architecture]):
         operations = Decision(DECISION, tuple(map(str, EDGES)), OPERATIONS)
         edges = input_decisions(DECISION, EDGES) if self.options.edge_normalization else ()
         return operations, *edges
+
+    def for_proxies(self) -> Self:
+        """Return the space with networks of ``proxy_cells_per_stage``, if those are deeper."""
+        cells = max(self.options.cells_per_stage, self.options.proxy_cells_per_stage)
+        if cells == self.options.cells_per_stage:
+            return self
+        deep = self.options.model_copy(update={"cells_per_stage": cells})
+        return type(self)(deep, benchmark=self._given)
 
     def supernet(self, task: Task) -> NB201Supernet:
         """Build the weight-sharing network, with fresh weights."""
