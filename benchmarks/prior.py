@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -82,10 +83,10 @@ class Scores:
         row = self.rows[network.text]
         return {name: row[name] for name in self.proxies}, {}
 
-    def sums(self, cells: Sequence[Any], proxies: Sequence[str]) -> Floats:
-        """Return the sum of log ranks of cells among themselves."""
+    def sums(self, cells: Sequence[Any], proxies: Sequence[str], *others: Any) -> Floats:
+        """Return the sum of log ranks of cells among themselves, by proxies and other numbers."""
         rows = [self.rows[str(self.space.simplified(cell))] for cell in cells]
-        return np.array(log_rank_sums([[row[name] for row in rows] for name in proxies]))
+        return np.array(log_rank_sums([*([row[n] for row in rows] for n in proxies), *others]))
 
 
 class Bench:
@@ -182,14 +183,51 @@ def priors(files: Mapping[str, Scores], space: Any, bench: Bench) -> Iterator[st
                 )
 
 
+def choices(files: Mapping[str, Scores], space: Any, bench: Bench) -> Iterator[str]:
+    """Yield regrets of what is chosen from uniform draws and from those of a prior."""
+    ways = ("512 uniform draws, the first", "the prior's argmax", "its 512 draws, the first",
+            "the first by proxies and `drawn`")  # fmt: skip
+    yield "| scores of | sum | " + " | ".join(ways) + " |"
+    yield "|---|---|" + "---|" * len(ways)
+    for label, scores in files.items():
+        for proxies in _SUMS:
+            regrets: dict[str, list[list[float]]] = {way: [] for way in ways}
+            for seed in _SEEDS:
+                random = generator(seed, "uniform")
+                uniform = Counter(space.canonical(space.random(random)) for _ in range(512))
+                prior = formed(scores, proxies, _ROUNDS[2], seed)
+                drawn = Counter(map(space.canonical, draws(space, prior, 512, seed)))
+                weights = {name: table.softmax(-1) for name, table in prior.effects.items()}
+                chosen = (
+                    _first(list(uniform), scores.sums(list(uniform), proxies)),
+                    space.discretize(weights),
+                    _first(list(drawn), scores.sums(list(drawn), proxies)),
+                    _first(list(drawn), scores.sums(list(drawn), proxies, list(drawn.values()))),
+                )
+                for way, cell in zip(ways, chosen, strict=True):
+                    regrets[way].append(bench.regrets(cell))
+            cells = [_listed(regrets[way]) for way in ways]
+            yield f"| {label} | `{'+'.join(proxies)}` | " + " | ".join(cells) + " |"
+
+
+def _first(cells: Sequence[Any], values: Floats) -> Any:
+    return cells[int(np.argmax(values))]
+
+
+def _listed(regrets: Sequence[Sequence[float]]) -> str:
+    """Return the mean on each data set, and the worst on the first."""
+    mean = ", ".join(f"{value:.2f}" for value in np.mean(regrets, axis=0))
+    return f"{mean} ({np.max(regrets, axis=0)[0]:.2f})"
+
+
 def main() -> None:
-    """Print both tables."""
+    """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("files", nargs="+", type=Path, help="scores of all cells, one a depth")
     space = default_registry().find("space", "nb201").build()
     files = {path.stem: Scores(path, space) for path in parser.parse_args().files}
     bench = Bench(space)
-    for table in (correlations, priors):
+    for table in (correlations, priors, choices):
         print("\n".join(table(files, space, bench)), end="\n\n")
 
 

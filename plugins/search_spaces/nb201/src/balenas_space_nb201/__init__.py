@@ -33,8 +33,9 @@ plugin = Plugin(
             "draws": 512,
             "neighbors": 4,
             "drawn": True,
-            "survivors": [48, 48],
+            "survivors": [16, 16],
             "supernet": {"optional": True},
+            "refine": {"trainings": 8},
         }
     },
 )
