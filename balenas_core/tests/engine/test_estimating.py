@@ -8,7 +8,16 @@ import pytest
 
 from balenas_core.engine.estimating import estimate, traffic
 from balenas_core.errors import UsageError
-from balenas_core.testing import toy_config, toy_registry
+from balenas_core.interfaces.proxy import Proxy
+from balenas_core.testing import toy_config, toy_plugin, toy_registry
+
+
+class Size(Proxy):
+    """The number of parameters."""
+
+    def score(self, network, batch):
+        del batch
+        return float(sum(p.numel() for p in network.parameters()))
 
 
 @pytest.fixture
@@ -55,6 +64,18 @@ def test_the_check_is_counted_and_its_trainings_are_cut_short(registry):
     assert (check.name, check.candidates) == ("check", 2)
     assert check.seconds_each > 0
     assert found.selection_seconds == pytest.approx(inherited.seconds + check.seconds)
+
+
+def test_an_informed_prior_is_counted_on_every_device(registry):
+    assert estimate(toy_config(registry), registry=registry, steps=1).prior is None
+    registry.add("size", toy_plugin("proxy", Size))
+    prior = {"proxies": "size", "architectures": 90, "rounds": 4}
+    config = toy_config(registry, distribution="gaussian", modifiers={"informed_prior": prior})
+    found = estimate(config, registry=registry, steps=1, devices=2)
+    assert (found.prior.name, found.prior.candidates) == ("prior", 90)
+    assert found.prior.seconds > 0
+    others = found.search_seconds + found.selection_seconds
+    assert found.seconds == pytest.approx(others + found.prior.seconds)
 
 
 def test_nothing_is_written(registry, tmp_path):

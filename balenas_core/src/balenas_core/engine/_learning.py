@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from balenas_core.config import CurvatureConfig, SearchConfig
+from balenas_core.config import CurvatureConfig, InformedPriorConfig, SearchConfig
 from balenas_core.engine._batches import SearchBatches
 from balenas_core.engine._learned import Learned
 from balenas_core.engine._measuring import Measuring
@@ -19,7 +19,7 @@ from balenas_core.engine.bilevel import BilevelLoop, Precision
 from balenas_core.engine.cells import compile_cells
 from balenas_core.engine.clock import Clock
 from balenas_core.engine.components import Components
-from balenas_core.engine.informed_prior import form_prior
+from balenas_core.engine.informed_prior import InformedPrior, form_prior
 from balenas_core.engine.modifiers import EarlyStopping, LimitedDistribution
 from balenas_core.engine.one_image import check_one_image
 from balenas_core.engine.place import Place, global_generators, restore_global_generators
@@ -235,18 +235,9 @@ class Learning:
         config = self._config.modifiers.informed_prior
         if config is None or self._is_informed:
             return
-        components, seed = self._components, derive_seed(self._config.seed, "prior")
+        components = self._components
         with self._clock.phase("prior"):
-            batch = next(self._measuring.training_batches(0))
-            job = ScoringJob(
-                components.space.for_proxies(),
-                components.task,
-                components.prior_proxies,
-                batch,
-                seed=seed,
-                dtype=batch.images.dtype,
-            )
-            prior = form_prior(job, config, seed=seed, report=self._report_prior)
+            prior = self.prior(config, self._report_prior)
         components.distribution.set_offset(prior.offset(config.scale))
         self._processes.unify(components.distribution.state_dict().values())
         self._is_informed = True
@@ -254,6 +245,22 @@ class Learning:
         if self._run is not None:
             self._run.write_json(PRIOR, prior.record(decisions, config, seconds))
         self._emit(prior.formed(decisions, seconds))
+
+    def prior(
+        self, config: InformedPriorConfig, report: Callable[[int, int], None]
+    ) -> InformedPrior:
+        """Score architectures on a batch of the training half, and return what they say."""
+        components, seed = self._components, derive_seed(self._config.seed, "prior")
+        batch = next(self._measuring.training_batches(0))
+        job = ScoringJob(
+            components.space.for_proxies(),
+            components.task,
+            components.prior_proxies,
+            batch,
+            seed=seed,
+            dtype=batch.images.dtype,
+        )
+        return form_prior(job, config, seed=seed, report=report)
 
     def _report_prior(self, done: int, total: int) -> None:
         self._emit(SelectionProgress(done, total, "prior"))

@@ -12,7 +12,7 @@ from typing import Any, Final
 import torch
 from torch import nn
 
-from balenas_core.config import SearchConfig
+from balenas_core.config import InformedPriorConfig, SearchConfig
 from balenas_core.engine._checking import check
 from balenas_core.engine._choosing import Choosing
 from balenas_core.engine._learning import Learning
@@ -81,6 +81,8 @@ class Estimate:
         traffic_bytes: What a device sends in a step.
         exchange_seconds: What that takes at ``bandwidth``.
         epochs: Epochs of the search; 0 where no supernet is trained.
+        prior: What an informed prior scores before the search, at most: what several rounds draw
+            is scored once. Every device does it. None without one.
         stages: What the selection and the check measure.
     """
 
@@ -97,6 +99,7 @@ class Estimate:
     traffic_bytes: int
     exchange_seconds: float
     epochs: int
+    prior: StageCost | None
     stages: tuple[StageCost, ...]
 
     @property
@@ -114,7 +117,8 @@ class Estimate:
     @property
     def seconds(self) -> float:
         """Seconds of everything."""
-        return self.search_seconds + self.selection_seconds
+        prior = self.prior.seconds if self.prior is not None else 0.0
+        return prior + self.search_seconds + self.selection_seconds
 
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
@@ -172,6 +176,7 @@ def estimate(
             is_stop_requested=lambda: False,
         )
         stack.callback(learning.close)
+        prior = _prior_cost(config.modifiers.informed_prior, learning, clock)
         trial = learning.trial()
         timed = [0.0]
         evaluation = 0.0
@@ -219,8 +224,25 @@ def estimate(
         traffic_bytes=traffic(gradients, devices) if trial.epochs else 0,
         exchange_seconds=traffic(gradients, devices) / bandwidth if trial.epochs else 0.0,
         epochs=trial.epochs,
+        prior=prior,
         stages=sampled.costs(),
     )
+
+
+def _prior_cost(
+    config: InformedPriorConfig | None, learning: Learning, clock: Clock
+) -> StageCost | None:
+    """Return what all architectures of a prior take, by a few random ones."""
+    if config is None:
+        return None
+    count = min(_MOST, config.architectures)
+
+    def score(architectures: int) -> None:
+        few = config.model_copy(update={"architectures": architectures, "rounds": 1})
+        learning.prior(few, lambda done, total: None)
+
+    score(_WARM_UP)
+    return StageCost("prior", config.architectures, _timed(lambda: score(count), clock) / count)
 
 
 def traffic(size: int, devices: int) -> int:

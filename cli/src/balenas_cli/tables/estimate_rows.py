@@ -50,6 +50,14 @@ def _rows(found: Estimate) -> list[tuple[str, str]]:
                 f"{_seconds(found.exchange_seconds)}",
             )
         )
+    if found.prior is not None:
+        rows.append(
+            (
+                "prior",
+                f"at most {found.prior.candidates:,} x {_seconds(found.prior.seconds_each)}: "
+                f"{duration_text(found.prior.seconds)} on every device",
+            )
+        )
     if found.epochs:
         rows.append(
             (
