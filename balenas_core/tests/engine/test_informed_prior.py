@@ -9,7 +9,7 @@ import torch
 
 from balenas_core import Search
 from balenas_core.config import InformedPriorConfig
-from balenas_core.engine.informed_prior import form_prior, prior_of
+from balenas_core.engine.informed_prior import _rounds, form_prior, prior_of
 from balenas_core.errors import SearchInterrupted, SelectionError
 from balenas_core.interfaces.events import PriorFormed, SelectionProgress, StepEnded
 from balenas_core.interfaces.proxy import Batch, Proxy
@@ -101,6 +101,18 @@ def test_what_proxies_like_has_the_largest_effect():
         ["conv in operations first", "conv in operations second"],
         ["conv in operations second", "conv in operations first"],
     )
+
+
+@pytest.mark.parametrize(
+    ("architectures", "rounds", "found"),
+    [(480, None, 12), (12, None, 4), (3, None, 1), (480, 3, 3), (4, 12, 2)],
+)
+def test_there_are_as_many_rounds_as_are_asked_for_or_architectures_allow(
+    architectures, rounds, found
+):
+    # Six choices: two rounds together are to have as many architectures.
+    config = InformedPriorConfig.model_construct(architectures=architectures, rounds=rounds)
+    assert _rounds(ToySpace(), config) == found
 
 
 def test_a_space_of_fewer_architectures_is_scored_whole():

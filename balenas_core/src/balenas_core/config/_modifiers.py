@@ -95,12 +95,13 @@ class InformedPriorConfig(_Section):
         description="Architectures that are ranked before the search, of all rounds together; each "
         "is scored once.",
     )
-    rounds: int = Field(
-        default=12,
+    rounds: int | None = Field(
+        default=None,
         ge=1,
         strict=True,
         description="In how many rounds, of two architectures at least: the first has random ones, "
-        "every other one draws of what those before have found.",
+        "every other one draws of what those before have found. null for 12, or fewer where two "
+        "rounds would have fewer architectures than the space has choices.",
     )
     scale: float = Field(
         default=1.0,

@@ -29,6 +29,7 @@ Floats = NDArray[np.float64]
 _TRIES: Final = 20
 """Random draws for each architecture that is wanted: small spaces have fewer different ones."""
 _STRONGEST: Final = 5
+_MOST_ROUNDS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +131,7 @@ def form_prior(
         SelectionError: No proxy has a score for any architecture.
     """
     scorer, draws = _Scorer(job, seed), generator(seed, "architectures")
-    total = config.architectures
-    rounds = max(1, min(config.rounds, total // 2))
+    total, rounds = config.architectures, _rounds(job.space, config)
     prior: InformedPrior | None = None
     before: list[Architecture] = []
     for number in range(rounds):
@@ -156,6 +156,17 @@ def form_prior(
     scorer.warn()
     assert prior is not None, "there is at least one round"
     return replace(prior, architectures=scorer.count, unconnected=scorer.unconnected)
+
+
+def _rounds(space: AnySpace, config: InformedPriorConfig) -> int:
+    """Return in how many rounds to score.
+
+    Two rounds are fitted together. With fewer architectures than choices a fit follows chance.
+    """
+    if config.rounds is not None:
+        return max(1, min(config.rounds, config.architectures // 2))
+    choices = sum(math.prod(d.shape) for d in space.decisions if not d.weighs_edges)
+    return max(1, min(_MOST_ROUNDS, 2 * config.architectures // choices))
 
 
 class _Scorer:
