@@ -11,7 +11,7 @@ SPACES = [ref.name for ref in default_registry().refs("space")]
 SMALL = {
     "darts": {"channels": 2, "cells": 3},
     "nb1shot1": {"channels": 4, "cells": 3},
-    "nb201": {"channels": 4},
+    "nb201": {"channels": 2, "proxy_cells_per_stage": 2},
     "timm_stages": {},
 }
 
