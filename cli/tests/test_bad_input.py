@@ -172,7 +172,10 @@ def test_a_directory_is_no_configuration(call, tmp_path):
 
 
 def test_a_preset_that_is_no_mapping_is_the_plugins_fault(call):
-    message = r"preset 'no_mapping' \(from acme-toys 1\.0\) must be a mapping.*got float"
+    message = (
+        r"preset plugin 'no_mapping' \(acme_toys:no_mapping, from acme-toys 1\.0\) failed to load: "
+        r"a preset must be a mapping of settings; got float"
+    )
     assert_refused(call("search", "--preset", "no_mapping"), message, code=1)
 
 

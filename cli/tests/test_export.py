@@ -43,7 +43,10 @@ def test_a_file_becomes_another_and_json_says_what_it_is(call, tmp_path):
     [
         ((CELL, "-f", "timm", "-o", "net"), "is no run and no file; to export an architecture"),
         ((CELL, *SMALL, "-f", "onnx"), "say where to write it, with --output network.onnx"),
-        ((CELL, *SMALL, "-f", "onxx", "-o", "net"), "no format 'onxx'. Did you mean 'onnx'?"),
+        (
+            (CELL, *SMALL, "-f", "onxx", "-o", "net"),
+            "no format called 'onxx'. Did you mean 'onnx'?",
+        ),
         ((CELL, *SMALL, "-f", "timm", "-o", "net", "--inherited"), "an architecture alone has no"),
         (
             (CELL, *SMALL, "-f", "timm", "-o", "net", "--inherited", "--weights", "x"),

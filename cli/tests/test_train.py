@@ -126,8 +126,8 @@ def test_a_dry_run_prints_settings_that_train_the_same(call, tmp_path):
          "architecture, name its space with --space."),
         (("train", "conv-conv", "--space", "toi"), "--space: no space called 'toi'. Did you mean "
          "'toy'?"),
-        ((*ARCH, "--preset", "nb20"), "error: no preset 'nb20' of a training. Did you mean "
-         "'nb201'?"),
+        ((*ARCH, "--preset", "nb20"), "error: no recipe called 'nb20'. Did you mean 'nb201'?"
+         " Installed: darts-cifar, nb201, quick."),
         ((*ARCH, "--preset", "nb201"), "error: --preset nb201 is for networks of space 'nb201', "
          "and this one is of 'toy'."),
         ((*ARCH, "--rank", "2"), "error: --rank chooses a candidate of a run, and conv-conv is "

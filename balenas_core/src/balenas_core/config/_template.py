@@ -66,13 +66,20 @@ def example_yaml(
 
 
 def example_settings_problem(
-    label: str, settings: Mapping[str, Any], *, registry: Registry | None = None
+    label: str,
+    settings: Mapping[str, Any],
+    *,
+    model: type[BaseModel] = SearchConfig,
+    others: Mapping[str, Any] | None = None,
+    registry: Registry | None = None,
 ) -> str | None:
     """Return what is wrong with a part of a configuration, whichever space it is used with.
 
     Args:
         label: How the problem names the part.
         settings: The part.
+        model: What the configuration is of; a search by default.
+        others: What it needs beside a space; of a search by default, an optimizer.
         registry: Where plugins are looked up; the process's own by default.
 
     Returns:
@@ -80,11 +87,12 @@ def example_settings_problem(
     """
     registry = registry or default_registry()
     problem: str | None = None
-    optimizer = {"optimizer": _first_usable("optimizer", registry)}
+    if others is None:
+        others = {"optimizer": _first_usable("optimizer", registry)}
     for space in [ref.name for ref in loadable(registry.refs("space"))]:
-        base = {"space": space, **optimizer}
+        base = {"space": space, **others}
         try:
-            load_settings(SearchConfig, bases=(("", base), (label, settings)), registry=registry)
+            load_settings(model, bases=(("", base), (label, settings)), registry=registry)
         except BalenasError as error:
             problem = problem or str(error).splitlines()[0]
         else:

@@ -26,7 +26,7 @@ from balenas_core.plugins.foreign import foreign_code
 from balenas_core.plugins.hooks import Hooks
 from balenas_core.plugins.installed import Entry
 from balenas_core.plugins.known import is_first_party
-from balenas_core.plugins.plugin import BASES, CLAIMS, Plugin, resolve
+from balenas_core.plugins.plugin import BASES, CLAIMS, VALUES, Plugin, resolve
 from balenas_core.plugins.ref import PluginRef
 from balenas_core.plugins.registry import Registry
 
@@ -290,12 +290,12 @@ def _facts(ref: PluginRef) -> Answer:
     plugin, implementation = ref.load(), ref.load_implementation()
     check_implementation(plugin, implementation)
     facts: Answer = {"status": _status(ref, plugin)}
-    if ref.kind == "preset":
+    if ref.kind in VALUES and isinstance(implementation, Mapping):
         try:
             facts["settings"] = json.loads(json.dumps(implementation, allow_nan=False))
         except (TypeError, ValueError) as error:
             raise DeclarationError(
-                f"a preset must be made of text, numbers, lists and mappings: {error}"
+                f"a {ref.kind} must be made of text, numbers, lists and mappings: {error}"
             ) from error
     elif ref.kind in _BUILT and not _needs_options(plugin):
         ref.build(**_context(ref.kind))

@@ -15,6 +15,7 @@ from balenas_core.plugins.plugin import (
     CONTEXT,
     GROUPS,
     OLDEST_API_VERSION,
+    VALUES,
     Plugin,
     resolve,
 )
@@ -160,11 +161,8 @@ def check_implementation(plugin: Plugin, implementation: object) -> None:
     Raises:
         DeclarationError: It is not.
     """
-    if plugin.kind == "preset":
-        if not isinstance(implementation, Mapping):
-            raise DeclarationError(
-                f"a preset must be a mapping of settings; got {type(implementation).__name__}"
-            )
+    if plugin.kind in VALUES:
+        _check_value(plugin.kind, implementation)
         return
     base = resolve(BASES[plugin.kind])
     if isinstance(implementation, type):
@@ -182,6 +180,23 @@ def check_implementation(plugin: Plugin, implementation: object) -> None:
             f"its implementation cannot be called; got {type(implementation).__name__}"
         )
     _check_signature(plugin, implementation)
+
+
+def _check_value(kind: str, value: object) -> None:
+    try:
+        base = resolve(VALUES[kind])
+    except ModuleNotFoundError as error:
+        package = VALUES[kind].partition(":")[0]
+        if error.name != package:
+            raise
+        distribution = package.replace("_", "-")
+        raise DeclarationError(
+            f"plugins of kind {kind} are for {distribution}, which is not installed: "
+            f"pip install {distribution}"
+        ) from error
+    if not isinstance(value, base):
+        wanted = "mapping of settings" if base is Mapping else VALUES[kind].replace(":", ".")
+        raise DeclarationError(f"a {kind} must be a {wanted}; got {type(value).__name__}")
 
 
 def _check_signature(plugin: Plugin, implementation: Any) -> None:

@@ -27,6 +27,8 @@ GROUPS: Mapping[str, str] = {
     "tracker": "balenas.trackers",
     "executor": "balenas.executors",
     "preset": "balenas.presets",
+    "recipe": "balenas.recipes",
+    "format": "balenas.formats",
 }
 """Plugin kind -> the entry-point group it is found in."""
 
@@ -43,6 +45,13 @@ BASES: Mapping[str, str] = {
     "executor": "balenas_core.interfaces.executor:Executor",
 }
 """Plugin kind -> what its implementation makes. Names, since the classes need torch."""
+
+VALUES: Mapping[str, str] = {
+    "preset": "collections.abc:Mapping",
+    "recipe": "collections.abc:Mapping",
+    "format": "balenas_timm:Format",
+}
+"""Plugin kind -> what its implementation is, for kinds that are not called."""
 
 CONTEXT: Mapping[str, tuple[str, ...]] = {
     "distribution": ("decisions", "generator"),
@@ -87,9 +96,9 @@ class Plugin:
         api_version: ``API_VERSION`` the plugin was written against, as a literal number; or the
             first and the last one that it works with, such as ``(1, 2)``.
         implementation: ``"package.module:attribute"`` of a callable that takes the
-            validated options first, if the plugin has any. It stays a string, so that listing
-            and validating never import torch; components made at run time may give the object
-            itself.
+            validated options first, if the plugin has any; of a kind in ``VALUES``, of the value
+            itself. It stays a string, so that listing and validating never import torch;
+            components made at run time may give the object itself.
         options: Pydantic model of the plugin's section of a configuration; None for no
             options.
         provides: Capabilities that others can ask for, such as ``("gaussian",)``.

@@ -19,6 +19,7 @@ from balenas_core.plugins.declaration import (
     DeclarationError,
     check_built,
     check_declaration,
+    check_implementation,
     is_outdated,
 )
 from balenas_core.plugins.foreign import foreign_code, named_if_slow
@@ -142,6 +143,19 @@ class PluginRef:
                 return plugin.load_implementation()
         except Exception as error:
             raise self._load_error(error) from error
+
+    def load_value(self) -> Any:
+        """Return the implementation of a kind that is not called, such as a preset's settings.
+
+        Raises:
+            PluginLoadError: As ``load_implementation``, or it is not of the kind.
+        """
+        value = self.load_implementation()
+        try:
+            check_implementation(self.load(), value)
+        except DeclarationError as error:
+            raise self._load_error(error) from error
+        return value
 
     def build(self, options: PluginOptions | None = None, **context: Any) -> Any:
         """Load the plugin and build it.

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from balenas_cli.shell.options import Json, Space
+from balenas_cli.shell.complete import complete
+from balenas_cli.shell.options import Json, PluginFiles, Space
 from balenas_cli.shell.run_names import complete_run
 
 if TYPE_CHECKING:
     from balenas_cli.jobs.export_run import Written
 
-_FORMATS = ("onnx", "torch-export", "safetensors", "timm")
 _ARCHITECTURE = "Architecture"
 
 
@@ -34,8 +34,8 @@ def export(
             "--format",
             "-f",
             metavar="NAME",
-            help="onnx, torch-export, safetensors or timm.",
-            autocompletion=lambda incomplete: [f for f in _FORMATS if f.startswith(incomplete)],
+            help="How it is written, such as onnx; 'balenas plugins list --kind format' lists all.",
+            autocompletion=complete("format"),
         ),
     ],
     output: Annotated[
@@ -45,7 +45,7 @@ def export(
             "-o",
             metavar="PATH",
             help="Folder for the network and its model card, or a file with the format's suffix "
-            "(.onnx, .pt2, .safetensors) for the network alone; RUN/export/FORMAT by default.",
+            "(such as .onnx) for the network alone; RUN/export/FORMAT by default.",
         ),
     ] = None,
     weights: Annotated[
@@ -83,6 +83,7 @@ def export(
     force: Annotated[
         bool, typer.Option("--force", help="Replace files of the same names.")
     ] = False,
+    plugin: PluginFiles = None,
     space: Space = None,
     set_: Annotated[
         list[str] | None,
@@ -122,8 +123,10 @@ def export(
     images before it is put in its place. The batch is of any size.
     """
     from balenas_cli.jobs.export_run import write
+    from balenas_cli.plans.resolve import add_plugins
     from balenas_cli.shell.console import print_json, stderr
 
+    add_plugins(plugin)
     written = write(
         target,
         format,

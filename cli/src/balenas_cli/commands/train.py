@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from balenas_cli.shell import options as options
+from balenas_cli.shell.complete import complete
 from balenas_cli.shell.run_names import complete_run
 
 _RECIPE = "Recipe"
@@ -29,7 +30,8 @@ def train(
         typer.Option(
             "--preset",
             metavar="NAME",
-            help="Recipe that the rest builds on: quick, darts-cifar or nb201; quick by default.",
+            help="Recipe that the rest builds on; quick by default.",
+            autocompletion=complete("recipe"),
             rich_help_panel=_RECIPE,
         ),
     ] = None,
@@ -69,6 +71,7 @@ def train(
         ),
     ] = None,
     space: options.Space = None,
+    plugin: options.PluginFiles = None,
     data: options.Data = None,
     data_root: options.DataRoot = None,
     device: options.Device = None,
@@ -107,11 +110,13 @@ def train(
     """
     parameters = locals()
     from balenas_cli.commands.search import checked_resume
+    from balenas_cli.plans.resolve import add_plugins
     from balenas_cli.plans.train_plan import check_is_installed, plan
     from balenas_cli.shell.console import print_json, print_text
     from balenas_core.config import dump_yaml
 
     check_is_installed()
+    add_plugins(plugin)
     planned = plan(
         target,
         parameters,

@@ -19,7 +19,7 @@ from balenas_core.errors import UsageError
 from balenas_core.runs.directory import holds_run
 
 if TYPE_CHECKING:
-    from balenas_timm.export import Exported, Source
+    from balenas_timm.export import Exported, Format, Source
 
 _SHAPE, _CLASSES = "3x32x32", 10
 
@@ -35,11 +35,12 @@ class Written:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as plain data."""
         return {
+            **self.exported.facts,
             "format": self.format,
             "path": str(self.exported.path),
             "files": dict(self.exported.files),
             "max_difference": self.exported.max_difference,
-            **self.exported.facts,
+            "plugin": dict(self.exported.plugin),
             "weights": self.source.weights,
             "warnings": list(self.source.warnings),
             "network": self.source.blueprint.model_dump(mode="json", exclude={"provenance"}),
@@ -78,8 +79,11 @@ def write(
     """
     if find_spec("balenas_timm") is None:
         raise UsageError("'balenas export' needs balenas-timm: pip install balenas-timm")
-    from balenas_timm.export import FORMATS, export
+    from balenas_core.plugins.registry import default_registry
+    from balenas_timm.export import export
 
+    found = default_registry().find("format", format)
+    chosen = found.load_value()
     if weights is not None and is_inherited:
         raise UsageError("--weights and --inherited are two sources of weights; give one of both.")
     if seed is not None and (weights is not None or is_inherited):
@@ -91,8 +95,8 @@ def write(
             warn_of_run(path)
     if output is None:
         if path is None or not path.is_dir():
-            raise UsageError(f"say where to write it, with --output {_example(format)}.")
-        output = path / "export" / (format if format in FORMATS else "")
+            raise UsageError(f"say where to write it, with --output {_example(chosen)}.")
+        output = path / "export" / found.name
     # What a plugin or a library prints is no result.
     with contextlib.redirect_stdout(sys.stderr):
         source = (
@@ -108,7 +112,7 @@ def write(
             opset=opset,
             force=force,
         )
-    return Written(format, source, exported)
+    return Written(found.name, source, exported)
 
 
 def _existing(target: str) -> Path | None:
@@ -118,8 +122,8 @@ def _existing(target: str) -> Path | None:
     return run_path(Path(target)) if named else None
 
 
-def _example(format: str) -> str:
-    return {"onnx": "network.onnx", "torch-export": "network.pt2"}.get(format, "FOLDER")
+def _example(format: Format) -> str:
+    return "FOLDER" if format.is_folder else f"network{Path(format.file).suffix}"
 
 
 def _refuse(path: Path, **given: object) -> None:

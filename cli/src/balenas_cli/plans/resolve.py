@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 from balenas_cli.plans.data_place import place_option
 from balenas_cli.plans.workers import worker_flags
 from balenas_cli.shell.options import KEY_OF_FLAG
-from balenas_core.errors import PluginLoadError, UsageError
+from balenas_core.errors import UsageError
 from balenas_core.plugins.from_path import add_from_path
-from balenas_core.plugins.registry import PluginRef, default_registry
+from balenas_core.plugins.registry import default_registry
 
 if TYPE_CHECKING:
     from balenas_core.config import SearchConfig
@@ -150,7 +150,8 @@ def settings_of_preset(
     allowed = _allowed(path, overrides)
     if allowed is not None:
         registry = PluginsConfig(allow=allowed).restricted(registry)
-    return load_preset(registry.find("preset", name))
+    settings: Mapping[str, Any] = registry.find("preset", name).load_value()
+    return settings
 
 
 def _allowed(path: Path | None, overrides: Sequence[str]) -> tuple[str, ...] | None:
@@ -170,18 +171,3 @@ def _allowed(path: Path | None, overrides: Sequence[str]) -> tuple[str, ...] | N
     if not isinstance(found, list | tuple) or not all(isinstance(n, str) and n for n in found):
         return None
     return tuple(found)
-
-
-def load_preset(ref: PluginRef) -> Mapping[str, Any]:
-    """Return the settings of a preset.
-
-    Raises:
-        PluginLoadError: It cannot be loaded, or is no mapping.
-    """
-    settings = ref.load_implementation()
-    if not isinstance(settings, Mapping):
-        raise PluginLoadError(
-            f"preset {ref.name!r} (from {ref.distribution} {ref.version}) must be a mapping of "
-            f"settings; got {type(settings).__name__}. {ref.remedy}"
-        )
-    return settings

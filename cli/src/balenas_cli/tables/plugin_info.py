@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
-from balenas_cli.plans.resolve import load_preset
 from balenas_cli.tables.option_rows import option_rows
 from balenas_cli.tables.plugin_rows import KINDS, check_kind
 from balenas_core.errors import PluginNotFoundError, told
@@ -18,6 +17,8 @@ from balenas_core.plugins.suggest import did_you_mean
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+
+_OF_SETTINGS = ("preset", "recipe")
 
 
 def find_refs(registry: Registry, kind: str | None, name: str) -> list[PluginRef | HookRef]:
@@ -72,7 +73,7 @@ def describe(ref: PluginRef | HookRef, registry: Registry) -> dict[str, Any]:
         },
         "status": runs,
         "options": option_rows(plugin.options),
-        "settings": dict(load_preset(ref)) if ref.kind == "preset" else None,
+        "settings": dict(ref.load_value()) if ref.kind in _OF_SETTINGS else None,
     }
 
 

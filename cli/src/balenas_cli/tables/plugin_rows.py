@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
+from importlib.util import find_spec
 from typing import Any
 
 from balenas_core.errors import UsageError
 from balenas_core.plugins.checking import HOOK, Verdict, check_plugins
 from balenas_core.plugins.code import code_of
 from balenas_core.plugins.installed import Entry
+from balenas_core.plugins.known import is_first_party
 from balenas_core.plugins.plugin import GROUPS
 from balenas_core.plugins.policy import DISABLE_VARIABLE
 from balenas_core.plugins.registry import HookRef, PluginRef, Registry
@@ -133,17 +135,26 @@ def _checked(row: PluginRow, ref: PluginRef | HookRef, verdict: Verdict) -> Plug
     )
     problem = verdict.problem
     if problem is None and verdict.settings is not None:
-        problem = _preset_problem(ref.name, verdict.settings)
+        problem = _settings_problem(ref, verdict.settings)
     if problem is not None:
         return replace(row, status="failed", reason=problem, remedy=ref.remedy)
     return replace(row, status="ok") if row.status == "installed" else row
 
 
-def _preset_problem(name: str, settings: Mapping[str, Any]) -> str | None:
-    """Return what is wrong with the settings of a preset, with any of the spaces that are here."""
+def _settings_problem(ref: PluginRef | HookRef, settings: Mapping[str, Any]) -> str | None:
+    """Return what is wrong with settings that a plugin gives, with any of the spaces here."""
     from balenas_core.config import example_settings_problem
 
-    return example_settings_problem(f"preset {name!r}", settings)
+    if isinstance(ref, PluginRef) and ref.kind == "recipe":
+        if is_first_party(ref.distribution):  # timm takes seconds to import
+            return None
+        if find_spec("balenas_timm") is None:
+            return "recipes are for balenas-timm, which is not installed: pip install balenas-timm"
+        from balenas_timm.recipes import TrainingJob
+
+        label, others = f"recipe {ref.name!r}", {"architecture": "any"}
+        return example_settings_problem(label, settings, model=TrainingJob, others=others)
+    return example_settings_problem(f"preset {ref.name!r}", settings)
 
 
 def _stray(entry: Entry) -> PluginRow:

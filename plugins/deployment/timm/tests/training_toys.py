@@ -11,6 +11,7 @@ from torch import nn
 from balenas_core import Plugin, Registry
 from balenas_core.interfaces.dataset import ImageDataset
 from balenas_core.nn import RegularizedNetwork, drop_path
+from balenas_core.plugins.registry import default_registry
 from balenas_core.testing import ToySpace
 from balenas_timm import read_weights
 from balenas_timm.recipes import TrainingJob
@@ -118,6 +119,7 @@ def registry():
         registry.add(
             name, Plugin(kind=kind, summary="toy", api_version=1, implementation=implementation)
         )
+    registry.add("quick", default_registry().find("recipe", "quick").load())
     return registry
 
 

@@ -28,6 +28,7 @@ from balenas_timm.weights import (
 )
 
 if TYPE_CHECKING:
+    from balenas_timm.export import Format as Format
     from balenas_timm.recipes import (
         TrainingJob as TrainingJob,
         TrainingRecipe as TrainingRecipe,
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     )
 
 _ROOM_OF = {
+    "Format": "export",
     **dict.fromkeys(("TrainingJob", "TrainingRecipe", "training_job"), "recipes"),
     **dict.fromkeys(("Training", "TrainingResult", "train"), "training"),
 }
@@ -48,7 +50,7 @@ register_spaces()
 
 
 def __getattr__(name: str) -> Any:
-    # Training needs much of timm that models do without.
+    # Training and export need much that models do without.
     if name in _ROOM_OF:
         return getattr(importlib.import_module(f"{__name__}.{_ROOM_OF[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

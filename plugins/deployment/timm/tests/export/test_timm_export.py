@@ -21,14 +21,13 @@ from markdown_it import MarkdownIt
 from torch.optim.swa_utils import update_bn
 
 import balenas_timm
-from balenas_core import Search, SearchConfig
+from balenas_core import Plugin, Registry, Search, SearchConfig
 from balenas_core.data import BatchLoader, split
 from balenas_core.errors import OutputError, RunExistsError, UsageError
 from balenas_core.plugins.registry import default_registry
 from balenas_core.random import derive_seed
 from balenas_timm import Blueprint
 from balenas_timm.export import (
-    FORMATS,
     VerificationError,
     export,
     from_architecture,
@@ -37,6 +36,18 @@ from balenas_timm.export import (
 )
 
 EVERY = pytest.mark.parametrize("name", MODELS)
+
+
+def format_of(name):
+    return default_registry().find("format", name).load_value()
+
+
+def holding(name, format):
+    """Return a registry with one format."""
+    registry = Registry(use_entry_points=False)
+    plugin = Plugin(kind="format", summary="a test's", api_version=1, implementation=format)
+    registry.add(name, plugin)
+    return registry
 
 
 def source_of(name="balenas_nb201", **changes):
@@ -101,7 +112,7 @@ def test_a_safetensors_file_alone_suffices(name, tmp_path):
 @pytest.mark.parametrize("format", ["onnx", "torch-export"])
 def test_a_graph_can_take_pixels(format, tmp_path):
     source = source_of()
-    file = tmp_path / FORMATS[format].file
+    file = tmp_path / format_of(format).file
     export(source, format, file, with_normalization=True)
     pixels = torch.rand(3, 3, 32, 32, generator=torch.Generator().manual_seed(1))
     mean = torch.tensor([0.5, 0.4, 0.3]).view(3, 1, 1)
@@ -155,7 +166,7 @@ except OutputError as error:
 
 
 @pytest.mark.skipif(importlib.util.find_spec("resource") is None, reason="needs POSIX limits")
-@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("format", default_registry().names("format"))
 def test_a_disk_that_is_full_is_one_message_and_nothing_is_kept(format, tmp_path):
     beside = str(Path(__file__).parent.parent)  # found_models
     done = subprocess.run(
@@ -262,14 +273,13 @@ def test_what_exists_is_replaced_only_by_force(tmp_path):
         export(source, "onnx", tmp_path / "folder.onnx", force=True)
 
 
-def test_a_network_that_was_written_wrongly_is_not_kept(tmp_path, monkeypatch):
+def test_a_network_that_was_written_wrongly_is_not_kept(tmp_path):
     source = source_of()
     wrong = from_architecture(source.blueprint, seed=1).network
-    broken = dataclasses.replace(FORMATS["onnx"], read=lambda _: wrong)
-    monkeypatch.setattr("balenas_timm.export._export.FORMATS", {"onnx": broken})
+    broken = dataclasses.replace(format_of("onnx"), read=lambda _: wrong)
     (tmp_path / "net.onnx").write_bytes(b"the old one")
     with pytest.raises(VerificationError, match=r"logits are off by .* nothing was kept"):
-        export(source, "onnx", tmp_path / "net.onnx", force=True)
+        export(source, "onnx", tmp_path / "net.onnx", force=True, registry=holding("onnx", broken))
     assert (tmp_path / "net.onnx").read_bytes() == b"the old one"
     assert len(list(tmp_path.iterdir())) == 1
 
@@ -277,9 +287,9 @@ def test_a_network_that_was_written_wrongly_is_not_kept(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("format", "keywords", "message"),
     [
-        ("onxx", {}, r"no format 'onxx'. Did you mean 'onnx'\?"),
+        ("onxx", {}, r"no format called 'onxx'. Did you mean 'onnx'\?"),
         ("timm", {"with_normalization": True}, "--format timm holds weights only; use onnx"),
-        ("timm", {"opset": 18}, "--opset is for --format onnx; got timm"),
+        ("timm", {"opset": 18}, "--opset is for ONNX, and --format timm is not; leave it out"),
     ],
 )
 def test_requests_that_fit_no_format_are_refused(format, keywords, message, tmp_path):

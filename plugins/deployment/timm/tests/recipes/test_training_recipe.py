@@ -12,16 +12,20 @@ from training_toys import HelpedSpace, job, registry
 from balenas_core.engine.processes import Processes
 from balenas_core.errors import ConfigError, UsageError
 from balenas_core.interfaces.space import Task
-from balenas_timm.recipes import PRESETS, TrainingRecipe, training_job
-from balenas_timm.recipes._presets import preset
+from balenas_core.plugins.registry import default_registry
+from balenas_timm.recipes import TrainingRecipe, training_job
 from balenas_timm.training import Training, train
 from balenas_timm.training._loop import TrainingLoop
 
 ALONE = Processes(0, 1, torch.device("cpu"))
 
 
+def settings_of(name):
+    return default_registry().find("recipe", name).load_value()
+
+
 def recipe(name):
-    return TrainingRecipe(**PRESETS[name]["training"])
+    return TrainingRecipe(**settings_of(name)["training"])
 
 
 def loop(settings, steps_per_epoch=1):
@@ -83,7 +87,7 @@ def test_presets_train_with_sgd_whose_every_parameter_decays(name, is_nesterov):
     assert group["nesterov"] is is_nesterov
     assert (group["momentum"], group["weight_decay"]) == (
         0.9,
-        PRESETS[name]["training"]["weight_decay"],
+        settings_of(name)["training"]["weight_decay"],
     )
 
 
@@ -104,8 +108,11 @@ def test_weight_decay_can_leave_biases_out():
 
 
 def test_an_unknown_preset_suggests_a_close_one():
-    with pytest.raises(UsageError, match=r"no preset 'dart-cifar'.*Did you mean 'darts-cifar'"):
-        preset("dart-cifar")
+    message = (
+        r"no recipe called 'dart-cifar'.*Did you mean 'darts-cifar'\?.*darts-cifar, nb201, qui"
+    )
+    with pytest.raises(UsageError, match=message):
+        training_job("DARTS_V2", preset="dart-cifar")
 
 
 def test_a_preset_of_another_space_is_refused():

@@ -7,7 +7,8 @@ import json
 import numpy as np
 import pytest
 
-from balenas_timm.recipes import PRESETS, training_job
+from balenas_core.plugins.registry import default_registry
+from balenas_timm.recipes import training_job
 from balenas_timm.training import train
 
 NB201 = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"
@@ -51,9 +52,10 @@ def test_the_nb201_preset_trains_the_benchmarks_network(images):
     assert 0 <= result.test_accuracy <= 100
 
 
-@pytest.mark.parametrize("preset", PRESETS)
+@pytest.mark.parametrize("preset", ["darts-cifar", "nb201", "quick"])
 def test_every_preset_says_what_space_it_is_for_or_none(preset):
-    space = PRESETS[preset].get("space", {}).get("name")
+    settings = default_registry().find("recipe", preset).load_value()
+    space = settings.get("space", {}).get("name")
     assert space == {"darts-cifar": "darts", "nb201": "nb201", "quick": None}[preset]
 
 

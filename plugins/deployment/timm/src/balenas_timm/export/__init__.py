@@ -5,7 +5,7 @@ Nothing is trained here.
 """
 
 from balenas_timm.export._export import Exported as Exported, export as export
-from balenas_timm.export._formats import FORMATS as FORMATS
+from balenas_timm.export._format import Format as Format, Network as Network
 from balenas_timm.export._source import (
     Source as Source,
     from_architecture as from_architecture,

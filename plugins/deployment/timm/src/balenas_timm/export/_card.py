@@ -8,12 +8,11 @@ from typing import Any
 import yaml
 
 from balenas_core.scores.description import describe_network
+from balenas_timm.export._format import Format
 from balenas_timm.export._markdown import block, code, table, text
 from balenas_timm.export._source import Source
 from balenas_timm.models import model_name
 from balenas_timm.weights import Blueprint
-
-CARD = "README.md"
 
 _FRONT = """---
 library_name: timm
@@ -28,42 +27,16 @@ _MOST_CLASSES = 100
 _KNOWN = frozenset({"architecture", "space"})
 """Facts of a training that the card states elsewhere."""
 
-_USE = {
-    "onnx": """```python
-import onnxruntime
 
-session = onnxruntime.InferenceSession("model.onnx")
-(logits,) = session.run(["logits"], {{"images": images}})  # float32, any batch x {shape}
-```""",
-    "torch-export": """```python
-import torch
-
-network = torch.export.load("model.pt2").module()
-logits = network(images)  # any batch x {shape}
-```""",
-    "safetensors": """```python
-import balenas_timm
-
-model = balenas_timm.load("model.safetensors")
-logits = model(images)  # any batch x {shape}
-```""",
-    "timm": """```python
-import balenas_timm  # registers the model
-import timm
-
-model = timm.create_model("local-dir:.", pretrained=True).eval()
-logits = model(images)  # any batch x {shape}
-backbone = timm.create_model("local-dir:.", pretrained=True, features_only=True)
-```""",
-}
-
-
-def model_card(source: Source, format: str, difference: float, *, is_normalizing: bool) -> str:
+def model_card(
+    source: Source, format: Format, origin: str, difference: float, *, is_normalizing: bool
+) -> str:
     """Return the card as Markdown.
 
     Args:
         source: The network.
         format: How it is stored.
+        origin: The format's name, and who has published it.
         difference: Largest difference of its logits from PyTorch's, on random images.
         is_normalizing: Whether it normalises images itself.
     """
@@ -73,9 +46,8 @@ def model_card(source: Source, format: str, difference: float, *, is_normalizing
         f"# {text(model_name(blueprint.space.name))}\n",
         "An image classifier whose architecture was found by neural architecture search.\n",
         *(f"> **Note:** {text(warning)}\n" for warning in source.warnings),
-        _facts(source, difference),
-        "## Use\n",
-        _USE[format].format(shape=_shape(blueprint)) + "\n",
+        _facts(source, origin, difference),
+        *_use(format, blueprint),
         _input(blueprint, is_normalizing=is_normalizing),
         *_classes(blueprint),
         "## Architecture\n",
@@ -85,7 +57,13 @@ def model_card(source: Source, format: str, difference: float, *, is_normalizing
     return "\n".join(parts)
 
 
-def _facts(source: Source, difference: float) -> str:
+def _use(format: Format, blueprint: Blueprint) -> Iterator[str]:
+    if format.usage:
+        yield "## Use\n"
+        yield format.usage.replace("{shape}", _shape(blueprint)) + "\n"
+
+
+def _facts(source: Source, origin: str, difference: float) -> str:
     blueprint = source.blueprint
     described = describe_network(source.network, blueprint.input_shape)
     rows = {
@@ -95,6 +73,7 @@ def _facts(source: Source, difference: float) -> str:
         "images": _shape(blueprint),
         "classes": str(blueprint.num_classes),
         "weights": text(source.weights),
+        "format": text(origin),
         **_test_accuracy(blueprint.provenance),
         "largest difference from PyTorch": f"{difference:.1e}",
     }

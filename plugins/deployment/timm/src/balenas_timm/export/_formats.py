@@ -1,11 +1,9 @@
-"""Formats: how each is written, and read again."""
+"""The formats of this package: how each is written, and read again."""
 
 from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,35 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import UsageError
+from balenas_timm.export._format import Format, Network
 from balenas_timm.export._source import example_images
 from balenas_timm.models import model_args, pretrained_cfg
 from balenas_timm.weights import WEIGHTS, Blueprint, load_network, save_weights
 
-Network = Callable[[Tensor], Tensor]
-"""Images -> logits."""
-
 _LARGEST_BATCH = 2**20
-OLDEST_OPSET = 18
-"""torch has implementations from this version of ONNX's operators on; it converts to later ones."""
-
 _ONNX_MODULES = ("onnx", "onnxruntime", "onnxscript")
-
-
-@dataclass(frozen=True, slots=True)
-class Format:
-    """A format.
-
-    Args:
-        file: Name of the file with the weights.
-        is_graph: Whether it holds the computation itself, so that a normalisation fits in.
-        write: Writes a network into a folder, and returns facts about it; takes the opset.
-        read: Reads what ``write`` wrote into a folder.
-    """
-
-    file: str
-    is_graph: bool
-    write: Callable[[nn.Module, Blueprint, Path, int | None], Mapping[str, Any]]
-    read: Callable[[Path], Network]
 
 
 def _program(network: nn.Module, blueprint: Blueprint) -> torch.export.ExportedProgram:
@@ -140,9 +116,57 @@ def _read_timm(folder: Path) -> Network:
     return model.eval()
 
 
-FORMATS: Mapping[str, Format] = {
-    "onnx": Format("model.onnx", True, _write_onnx, _read_onnx),
-    "torch-export": Format("model.pt2", True, _write_program, _read_program),
-    "safetensors": Format(WEIGHTS, False, _write_safetensors, _read_safetensors),
-    "timm": Format(WEIGHTS, False, _write_timm, _read_timm),
-}
+ONNX = Format(
+    "model.onnx",
+    write=_write_onnx,
+    read=_read_onnx,
+    is_graph=True,
+    has_opset=True,
+    usage="""\
+```python
+import onnxruntime
+
+session = onnxruntime.InferenceSession("model.onnx")
+(logits,) = session.run(["logits"], {"images": images})  # float32, any batch x {shape}
+```""",
+)
+TORCH_EXPORT = Format(
+    "model.pt2",
+    write=_write_program,
+    read=_read_program,
+    is_graph=True,
+    usage="""\
+```python
+import torch
+
+network = torch.export.load("model.pt2").module()
+logits = network(images)  # any batch x {shape}
+```""",
+)
+SAFETENSORS = Format(
+    WEIGHTS,
+    write=_write_safetensors,
+    read=_read_safetensors,
+    usage="""\
+```python
+import balenas_timm
+
+model = balenas_timm.load("model.safetensors")
+logits = model(images)  # any batch x {shape}
+```""",
+)
+TIMM = Format(
+    WEIGHTS,
+    write=_write_timm,
+    read=_read_timm,
+    is_folder=True,
+    usage="""\
+```python
+import balenas_timm  # registers the model
+import timm
+
+model = timm.create_model("local-dir:.", pretrained=True).eval()
+logits = model(images)  # any batch x {shape}
+backbone = timm.create_model("local-dir:.", pretrained=True, features_only=True)
+```""",
+)

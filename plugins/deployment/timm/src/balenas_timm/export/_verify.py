@@ -47,8 +47,8 @@ def largest_difference(
             raise VerificationError(
                 f"the written network's logits are off by {error:.2e}, of a size up to "
                 f"{_largest(exact):.3g}, where PyTorch's are by {_largest(own - exact):.2e}; "
-                f"nothing was kept. Please report it, with the architecture and the output of "
-                f"'balenas doctor'."
+                f"nothing was kept. Please report it to those who publish the format, with the "
+                f"architecture and the output of 'balenas doctor'."
             )
         largest = max(largest, _largest(got - own))
     return largest

@@ -49,7 +49,7 @@ class TrainingJob(BaseModel):
         default=_FROM_DEFAULT, description="Images."
     )
     preset: str | None = Field(
-        default=None, strict=True, description="Named recipe that the other settings build on."
+        default=None, strict=True, description="Recipe that the other settings build on."
     )
     training: TrainingRecipe = Field(
         default_factory=TrainingRecipe, description="How the network is trained."

@@ -9,12 +9,15 @@ from typing import Any
 
 from balenas_core.config import load_settings, read_document
 from balenas_core.errors import UsageError
-from balenas_core.plugins.registry import Registry, normalize
+from balenas_core.plugins.known import is_first_party
+from balenas_core.plugins.names import names_the_same
+from balenas_core.plugins.registry import PluginRef, Registry, default_registry
 from balenas_core.runs import listing as runs
 from balenas_core.runs.directory import holds_run
 from balenas_core.runs.listing import RunInfo
 from balenas_timm.recipes._job import TRAINING, TrainingJob
-from balenas_timm.recipes._presets import DEFAULT, preset as settings_of
+
+_DEFAULT = "quick"
 
 
 def holds_training(path: Path) -> bool:
@@ -42,7 +45,7 @@ def training_job(
         target: The directory of a run that is done, that of a training, whose own settings are
             taken; or an architecture in the text form of the space that ``flags`` or the file
             name.
-        preset: Name of one of ``PRESETS``; by default the file's, or ``quick``.
+        preset: Name of a recipe; by default the file's, or ``quick``.
         rank: Which of the run's candidates to train; by default the chosen one.
         config: A file of settings.
         flags: Dotted key -> value, such as ``{"training.lr": 0.1}``.
@@ -51,9 +54,11 @@ def training_job(
         flag_names: Dotted key -> how messages name its flag.
 
     Raises:
-        UsageError: The run is not done, or there is no such candidate or preset.
+        UsageError: The run is not done, or there is no such candidate.
+        PluginError: There is no such recipe, or it cannot be loaded, or may not be.
         ConfigError: The settings are invalid.
     """
+    registry = registry or default_registry()
     path = Path(target)
     settings: dict[str, Any] = {
         "flags": flags,
@@ -72,8 +77,8 @@ def training_job(
         if rank is not None:
             raise UsageError(f"--rank chooses a candidate of a run, and {target} is none.")
         known, label, output = {"architecture": str(target)}, "", None
-    name = preset or _preset_of(config) or DEFAULT
-    chosen = settings_of(name)
+    recipe = registry.find("recipe", preset or _preset_of(config) or _DEFAULT)
+    name, chosen = _stored_name(recipe), recipe.load_value()
     _check_space(name, chosen, flags.get("space") or known.get("space", {}).get("name"))
     if output is None and config is None and not (flags.get("space") or "space" in chosen):
         raise UsageError(
@@ -119,11 +124,17 @@ def _preset_of(config: Path | str | None) -> str | None:
     return name if isinstance(name, str) else None
 
 
+def _stored_name(recipe: PluginRef) -> str:
+    """Return the name that the training keeps, by which somebody else's is found elsewhere."""
+    return recipe.name if is_first_party(recipe.distribution) else recipe.stored_name
+
+
 def _check_space(name: str, settings: Mapping[str, Any], given: Any) -> None:
-    """Refuse a preset for another space: its sizes would be no options of this one."""
-    wanted = settings.get("space", {}).get("name")
-    if wanted is not None and given is not None and normalize(str(given)) != normalize(wanted):
+    """Refuse a recipe for another space: its sizes would be no options of this one."""
+    section = settings.get("space")
+    wanted = section.get("name") if isinstance(section, Mapping) else section
+    if isinstance(wanted, str) and given is not None and not names_the_same(str(given), wanted):
         raise UsageError(
             f"--preset {name} is for networks of space {wanted!r}, and this one is of {given!r}. "
-            f"Use --preset {DEFAULT}, with what you need of the other by --set."
+            f"Use --preset {_DEFAULT}, with what you need of the other by --set."
         )

@@ -238,6 +238,9 @@ def _new_run(job: TrainingJob, own: Processes, registry: Registry) -> RunDirecto
         used_plugin(kind, section.name, registry)
         for kind, section in (("space", job.space), ("dataset", job.data))
     ]
+    # A job may be made without one, or where it is not installed.
+    if job.preset is not None and registry.has("recipe", job.preset):
+        plugins.append(used_plugin("recipe", job.preset, registry))
     machine = environment.describe(str(own.device), torch.get_num_threads(), plugins)
     return RunDirectory.create(
         job.output,
