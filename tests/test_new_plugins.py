@@ -141,3 +141,13 @@ def test_one_search_uses_the_others(python, tmp_path):
         cwd=tmp_path,
     )
     assert (tmp_path / "others" / "result.json").is_file()
+
+
+def test_a_training_and_an_export_use_the_rest(python, tmp_path):
+    cell = "|skip_connect~0|+|none~0|none~1|+|none~0|none~1|nor_conv_3x3~2|"
+    network = (cell, "--space", "nb201")
+    train = ("train", *network, "--preset", NAME, "--dry-run")
+    assert "epochs: 30\n" in _run(python, "-m", "balenas_cli", *train, cwd=tmp_path)
+    export = ("export", *network, "--set", "channels=4", "--format", NAME, "--output", "net")
+    _run(python, "-m", "balenas_cli", *export, cwd=tmp_path)
+    assert {file.name for file in (tmp_path / "net").iterdir()} == {"README.md", "model.npz"}

@@ -12,9 +12,11 @@ Subclass one class per plugin in a test module and give its name; pytest does th
 """
 
 # ruff: noqa: E402 (pytest is told before the modules with assertions are imported)
-from balenas_core.testing._rewriting import rewrite_assertions
+from pathlib import Path
 
-rewrite_assertions()
+from balenas_core.testing._rewriting import rewrite_assertions as rewrite_assertions
+
+rewrite_assertions(__name__, Path(__file__).parent)
 
 from balenas_core.testing._dataset import DatasetConformance as DatasetConformance
 from balenas_core.testing._distribution import DistributionConformance as DistributionConformance
@@ -30,6 +32,7 @@ from balenas_core.testing._plugin import PluginConformance as PluginConformance
 from balenas_core.testing._preset import PresetConformance as PresetConformance
 from balenas_core.testing._proxy import ProxyConformance as ProxyConformance
 from balenas_core.testing._selector import SelectorConformance as SelectorConformance
+from balenas_core.testing._settings import SettingsConformance as SettingsConformance
 from balenas_core.testing._space import SearchSpaceConformance as SearchSpaceConformance
 from balenas_core.testing._textbook import (
     assert_compiled_cells as assert_compiled_cells,

@@ -61,7 +61,7 @@ class PluginConformance:
     """Whether a plugin of this kind may draw from torch's global generator."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let every test of the kit look at the process before and after."""
+        """Let every test of a kit look at the process before and after."""
         super().__init_subclass__(**kwargs)
         guard(cls)
 
@@ -281,10 +281,14 @@ def _names(base: type | tuple[type, ...]) -> str:
     return " or ".join(f"a balenas_core.{cls.__name__}" for cls in classes)
 
 
+_KIT = re.compile(r"balenas_\w+\.testing\.")
+"""Modules of a kit: a distribution whose plugins are of a kind of its own has one, too."""
+
+
 def guard(cls: type) -> None:
-    """Wrap the tests that a class of the kit defines; those of its users are their own."""
+    """Wrap the tests that a class of a kit defines; those of its users are their own."""
     for name, test in list(vars(cls).items()):
-        is_of_kit = getattr(test, "__module__", "").startswith(f"{__package__}.")
+        is_of_kit = _KIT.match(getattr(test, "__module__", "") or "")
         if name.startswith("test_") and is_of_kit and not hasattr(test, "__wrapped__"):
             setattr(cls, name, guarded(test))
 

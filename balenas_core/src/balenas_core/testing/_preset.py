@@ -2,118 +2,27 @@
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Iterator, Mapping
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
-from balenas_core.config import SearchConfig, dump_yaml, load_config, parse_yaml
-from balenas_core.errors import BalenasError
-from balenas_core.testing._plugin import PluginConformance
-
-_OF_ONE_RUN = ("output", "seed", "device", "threads")
+from balenas_core.config import SearchConfig, load_config
+from balenas_core.testing._settings import SettingsConformance
 
 
-class PresetConformance(PluginConformance):
+class PresetConformance(SettingsConformance):
     """A preset is a part of a configuration that can be used as it is."""
 
     kind = "preset"
-    base = Mapping
-    name_form = "[a-z][a-z0-9_-]*"  # it stands in no expression
+    keys_are_shown_by = "balenas config schema"
 
     completion: ClassVar[Mapping[str, Any]] = {"space": "nb201", "optimizer": "adam"}
-    """What stands for parts that the preset leaves open, where it does."""
-
-    def build(self, **context: Any) -> Any:
-        """Return the settings: a preset is not called."""
-        return self.ref().load_implementation()
-
-    def make(self) -> Mapping[str, Any]:
-        """Return a copy, as every search takes one."""
-        settings = self.build()
-        assert isinstance(settings, Mapping), (
-            f"implementation must name a mapping of settings; got {type(settings).__name__}"
-        )
-        return copy.deepcopy(dict(settings))
-
-    def use(self) -> None:
-        """Make a configuration of it."""
-        self.configuration()
-
-    def check_implementation(self, implementation: Any) -> None:
-        """Check that it is a mapping."""
-        assert isinstance(implementation, Mapping), (
-            f"implementation must name a mapping of settings; got {type(implementation).__name__}"
-        )
 
     def configuration(self) -> SearchConfig:
         """Return the configuration of a search with the preset."""
-        settings = self.make()
-        flags = {key: value for key, value in self.completion.items() if not _names(settings, key)}
         return load_config(
-            None, flags=flags, base=settings, base_name="the preset", registry=self.registry()
+            None,
+            flags=self.open_parts(),
+            base=self.make(),
+            base_name="the preset",
+            registry=self.registry(),
         )
-
-    def test_it_is_a_valid_configuration(self) -> None:
-        try:
-            self.configuration()
-        except BalenasError as error:
-            raise AssertionError(
-                f"a search cannot begin with this preset: {error}. Name the keys as 'balenas "
-                f"config schema' does, and plugins that are installed"
-            ) from error
-
-    def test_it_settles_something(self) -> None:
-        settings = self.make()
-        assert settings, "the preset is empty"
-        kept = sorted(set(settings) & set(_OF_ONE_RUN))
-        assert not kept, f"{kept} belong to one run and one machine; leave them to the user"
-        places = [text for text in _texts(settings) if Path(text).is_absolute()]
-        assert not places, f"{places} lie on one machine; leave paths to the user"
-        allowed = dict(settings.get("plugins") or {}) if _is_mapping(settings, "plugins") else {}
-        assert "allow" not in allowed, (
-            "plugins.allow says what may be imported on a machine; leave it to the user. What the "
-            "preset needs stands in plugins.require"
-        )
-
-    def test_it_has_no_options(self) -> None:
-        assert self.ref().load().options is None, (
-            "a preset is not called, and nobody asks for its options; leave them out"
-        )
-
-    def test_it_can_be_written_into_a_file(self) -> None:
-        settings = self.make()
-        try:
-            again = parse_yaml(dump_yaml(settings)).data
-        except Exception as error:
-            raise AssertionError(
-                f"a preset holds plain data alone (texts, numbers, lists, mappings): {error}"
-            ) from error
-        assert again == settings, (
-            f"a preset holds plain data alone; as YAML it is {again}, not {settings}"
-        )
-
-    def test_using_it_leaves_it_as_it_is(self) -> None:
-        before = self.make()
-        self.configuration()
-        assert self.make() == before, "the preset is another after it was used"
-
-
-def _is_mapping(settings: Mapping[str, Any], key: str) -> bool:
-    return isinstance(settings.get(key), Mapping)
-
-
-def _names(settings: Mapping[str, Any], key: str) -> bool:
-    """Whether the settings say which plugin; a section of options alone leaves that open."""
-    return "name" in settings[key] if _is_mapping(settings, key) else key in settings
-
-
-def _texts(value: Any) -> Iterator[str]:
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, Mapping):
-        for item in value.values():
-            yield from _texts(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _texts(item)

@@ -22,9 +22,14 @@ CLASSES = {
     "tracker": "TrackerConformance",
     "executor": "ExecutorConformance",
     "preset": "PresetConformance",
+    "recipe": "RecipeConformance",
+    "format": "FormatConformance",
     "hook": "HookConformance",
 }
 """Kind -> class of the kit."""
+
+_KITS = dict.fromkeys(("recipe", "format"), "balenas_timm")
+"""Kind -> package whose ``testing`` has the class; for all others it is the core."""
 
 _OF_INSTALLED = "not (entry_point or light_module or its_module_imports)"
 _MODULE = """
@@ -32,7 +37,7 @@ from pathlib import Path
 
 from balenas_core.plugins.from_path import add_from_path
 from balenas_core.plugins.registry import default_registry
-from balenas_core.testing import {kit}
+from {package}.testing import {kit}
 
 if {path!r}:
     add_from_path(default_registry(), Path({path!r}))
@@ -83,9 +88,18 @@ def run_kit(
     """
     if find_spec("pytest") is None:
         raise UsageError("the kit runs in pytest, which is not installed: pip install pytest")
+    package = _KITS.get(kind, "balenas_core")
+    if find_spec(package) is None:
+        distribution = package.replace("_", "-")
+        raise UsageError(
+            f"the kit of kind {kind} comes with {distribution}, which is not installed: "
+            f"pip install {distribution}"
+        )
     with tempfile.TemporaryDirectory() as folder:
         place = "" if path is None else str(path.resolve())
-        text = _MODULE.format(kit=CLASSES[kind], path=place, name=name, options=options)
+        text = _MODULE.format(
+            package=package, kit=CLASSES[kind], path=place, name=name, options=options
+        )
         if kind == "hook" and path is not None:
             text += _HOOKS
         (Path(folder) / "test_plugin.py").write_text(text, encoding="utf-8")

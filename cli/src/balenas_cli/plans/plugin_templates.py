@@ -39,6 +39,8 @@ class _Kind:
         base: Class that the options derive from; of ``balenas_core.plugins.options`` where it is
             not the usual one.
         imports: Further imports of the declaration.
+        is_value: Whether the implementation is an object, in a module of its own.
+        kit: Package whose ``testing`` has the class of the kit.
     """
 
     conformance: str
@@ -49,6 +51,8 @@ class _Kind:
     is_function: bool = False
     base: str = "PluginOptions"
     imports: str = ""
+    is_value: bool = False
+    kit: str = "balenas_core"
 
 
 _KINDS: Mapping[str, _Kind] = {
@@ -133,6 +137,19 @@ _KINDS: Mapping[str, _Kind] = {
         "adam with a larger step, for short searches",
         "balenas search --preset $name --space nb201 --data digits",
     ),
+    "recipe": _Kind(
+        "RecipeConformance",
+        "nesterov with smoothed labels, for small images",
+        "balenas train runs/mine --preset $name",
+        kit="balenas_timm",
+    ),
+    "format": _Kind(
+        "FormatConformance",
+        "one file of NumPy arrays",
+        "balenas export runs/mine --format $name",
+        is_value=True,
+        kit="balenas_timm",
+    ),
     "hook": _Kind(
         "HookConformance",
         "tells the log how far searches are",
@@ -168,7 +185,7 @@ def project_files(kind: str, name: str, *, now: datetime) -> dict[str, str]:
     files = {path: _filled(template, values) for path, template in _OF_EVERY_PROJECT.items()}
     files[f"src/{package}/py.typed"] = ""
     files[f"tests/test_{package}.py"] = _filled("test.py", values)
-    if _KINDS[kind].options is None:
+    if _KINDS[kind].options is None and not _KINDS[kind].is_value:
         files[f"src/{package}/__init__.py"] = _filled(f"kinds/{kind}.py", values)
         files["README.md"] = "".join(
             line
@@ -176,7 +193,8 @@ def project_files(kind: str, name: str, *, now: datetime) -> dict[str, str]:
             if "_implementation.py" not in line
         )
     else:
-        files[f"src/{package}/__init__.py"] = _filled("declaration.py", values)
+        declaration = "value.py" if _KINDS[kind].is_value else "declaration.py"
+        files[f"src/{package}/__init__.py"] = _filled(declaration, values)
         files[f"src/{package}/_implementation.py"] = _filled(f"kinds/{kind}.py", values)
     return files
 
@@ -187,7 +205,11 @@ def _values(kind: str, name: str, now: datetime) -> dict[str, str]:
     package = f"balenas_{kind}_{name}"
     class_name = "".join(word.capitalize() for word in words)
     implementation = f"load_{name}" if about.is_function else class_name
-    minor = int(core_version.split(".")[1]) + 1
+    if about.is_value:
+        implementation = name.upper()
+    major, minor = core_version.split(".")[:2]
+    versions = f">={major}.{minor},<{major}.{int(minor) + 1}"
+    needed = dict.fromkeys(("balenas_core", about.kit))
     return {
         "kind": kind,
         "name": name,
@@ -197,14 +219,14 @@ def _values(kind: str, name: str, now: datetime) -> dict[str, str]:
         "entry_point": package if kind == "hook" else f"{package}:plugin",
         "summary": about.summary,
         "conformance": about.conformance,
+        "kit": about.kit,
+        "dependencies": ", ".join(f'"{one.replace("_", "-")}{versions}"' for one in needed),
         "class_name": class_name,
         "function_name": f"load_{name}",
         "implementation": implementation,
         "options": Template(about.options or "").substitute(name=name),
         "fields": about.fields,
         "api_version": str(API_VERSION),
-        "core_version": ".".join(core_version.split(".")[:2]),
-        "next_core_version": f"{core_version.split('.')[0]}.{minor}",
         "year": str(now.year),
         "usage": f"    {Template(about.usage).substitute(name=name)}",
     }
