@@ -180,7 +180,7 @@ def test_what_is_not_allowed_is_not_imported(acme, monkeypatch, tmp_path, argume
         (("train", "conv", "--space", "nb201", "--preset", "long"), 2, "--preset acme-deploy:long "
          "is for networks of space 'toy', and this one is of 'nb201'."),
         ((*EXPORT, "--format", "none"), 1, "failed to load: a format must be a "
-         "balenas_timm.Format; got str. Update it with"),
+         "Format; got str. Update it with"),
         ((*EXPORT, "--format", "dry"), 1, "error: format 'dry' (from acme-deploy 1.2) failed "
          "while it wrote the network: ValueError: no ink. Update it with"),
         ((*EXPORT, "--format", "lost"), 1, "error: format 'lost' (from acme-deploy 1.2) failed "

@@ -183,19 +183,9 @@ def check_implementation(plugin: Plugin, implementation: object) -> None:
 
 
 def _check_value(kind: str, value: object) -> None:
-    try:
-        base = resolve(VALUES[kind])
-    except ModuleNotFoundError as error:
-        package = VALUES[kind].partition(":")[0]
-        if error.name != package:
-            raise
-        distribution = package.replace("_", "-")
-        raise DeclarationError(
-            f"plugins of kind {kind} are for {distribution}, which is not installed: "
-            f"pip install {distribution}"
-        ) from error
+    base = resolve(VALUES[kind])
     if not isinstance(value, base):
-        wanted = "mapping of settings" if base is Mapping else VALUES[kind].replace(":", ".")
+        wanted = "mapping of settings" if base is Mapping else base.__name__
         raise DeclarationError(f"a {kind} must be a {wanted}; got {type(value).__name__}")
 
 

@@ -49,7 +49,7 @@ BASES: Mapping[str, str] = {
 VALUES: Mapping[str, str] = {
     "preset": "collections.abc:Mapping",
     "recipe": "collections.abc:Mapping",
-    "format": "balenas_timm:Format",
+    "format": "balenas_core.interfaces.format:Format",
 }
 """Plugin kind -> what its implementation is, for kinds that are not called."""
 

@@ -4,8 +4,8 @@ Where a network comes from, how each format is written, and whether what was wri
 Nothing is trained here.
 """
 
+from balenas_core.interfaces.format import Format as Format, Network as Network
 from balenas_timm.export._export import Exported as Exported, export as export
-from balenas_timm.export._format import Format as Format, Network as Network
 from balenas_timm.export._source import (
     Source as Source,
     from_architecture as from_architecture,

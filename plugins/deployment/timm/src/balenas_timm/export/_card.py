@@ -7,8 +7,8 @@ from typing import Any
 
 import yaml
 
+from balenas_core.interfaces.format import Format
 from balenas_core.scores.description import describe_network
-from balenas_timm.export._format import Format
 from balenas_timm.export._markdown import block, code, table, text
 from balenas_timm.export._source import Source
 from balenas_timm.models import model_name

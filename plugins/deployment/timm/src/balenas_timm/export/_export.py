@@ -16,10 +16,10 @@ from torch import Tensor, nn
 
 from balenas_core.errors import BalenasError, RunExistsError, UsageError, is_out_of_memory, told
 from balenas_core.files import output_errors, unfinished_directory
+from balenas_core.interfaces.format import CARD, Format
 from balenas_core.plugins.registry import PluginRef, Registry, default_registry
 from balenas_core.runs.used_plugins import Used, used_plugin
 from balenas_timm.export._card import model_card
-from balenas_timm.export._format import CARD, Format
 from balenas_timm.export._source import Source
 from balenas_timm.export._verify import largest_difference
 from balenas_timm.weights import Normalized

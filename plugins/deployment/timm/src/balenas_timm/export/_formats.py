@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from balenas_core.errors import UsageError
-from balenas_timm.export._format import Format, Network
+from balenas_core.interfaces.format import Format, Network
 from balenas_timm.export._source import example_images
 from balenas_timm.models import model_args, pretrained_cfg
 from balenas_timm.weights import WEIGHTS, Blueprint, load_network, save_weights

@@ -9,8 +9,6 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from balenas_timm.weights import Blueprint
-
 Network = Callable[[Tensor], Tensor]
 """`batch x channels x height x width`-dim images -> `batch x classes`-dim logits."""
 
@@ -30,8 +28,9 @@ class Format:
         file: Name of the file with the weights. Its suffix stands for the format where ``--output``
             is a file.
         write: Writes a network, in evaluation mode on the CPU, into an empty folder, by what is
-            known of it; the last argument is the opset of ONNX that was asked for, or None. It
-            returns facts about what it wrote as plain data, which are shown.
+            known of it (a ``balenas_timm.Blueprint``); the last argument is the opset of ONNX
+            that was asked for, or None. It returns facts about what it wrote as plain data, which
+            are shown.
         read: Reads the network from such a folder.
         is_graph: Whether it holds the computation itself, so that a normalisation fits in.
         is_folder: Whether ``file`` alone is not enough, so that a folder is always written.
@@ -43,17 +42,17 @@ class Format:
         ValueError: ``file`` is no name of a file with a suffix, or that of the model card.
 
     Example:
-        >>> import torch
-        >>> from balenas_timm.weights import load_network, save_weights
         >>> def write(network, blueprint, folder, opset):
-        ...     save_weights(folder / "net.weights", network.state_dict(), blueprint)
+        ...     torch.save(network, folder / "net.pt")
         ...     return {}
-        >>> Format("net.weights", write, lambda folder: load_network(folder / "net.weights")).file
-        'net.weights'
+        >>> def read(folder):
+        ...     return torch.load(folder / "net.pt", weights_only=False)
+        >>> Format("net.pt", write, read).file
+        'net.pt'
     """
 
     file: str
-    write: Callable[[nn.Module, Blueprint, Path, int | None], Mapping[str, Any]]
+    write: Callable[[nn.Module, Any, Path, int | None], Mapping[str, Any]]
     read: Callable[[Path], Network]
     is_graph: bool = False
     is_folder: bool = False
