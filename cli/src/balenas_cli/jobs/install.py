@@ -46,9 +46,11 @@ def install(name: str, *, asks: bool) -> None:
 
 def _distribution_of(name: str) -> str:
     """Return what to install for a name."""
-    by_plugin = [one for one in known_distributions() if any(one.provides(k, name) for k in GROUPS)]
-    if len({one.name for one in by_plugin}) == 1:
-        return by_plugin[0].name
+    # A name may be one of several kinds, in the order of which a search needs them.
+    for kind in GROUPS:
+        by_plugin = {one.name for one in known_distributions() if one.provides(kind, name)}
+        if len(by_plugin) == 1:
+            return by_plugin.pop()
     if not re.match(r"[A-Za-z0-9]", name) or "\n" in name or "://" in name:
         raise UsageError(
             f"name a distribution, such as acme-space or 'acme-space>=1.2' (got {name!r}); for "

@@ -28,7 +28,9 @@ pytestmark = pytest.mark.skipif(
 
 def nb201():
     plugin = default_registry().find("space", "nb201").load()
-    return plugin.load_implementation()(plugin.options(channels=4, cells_per_stage=1))
+    return plugin.load_implementation()(
+        plugin.options(channels=4, cells_per_stage=1, proxy_cells_per_stage=2)
+    )
 
 
 def select(name, **options):
@@ -44,7 +46,7 @@ def select(name, **options):
 
 def network(candidate, context):
     with seeded(context.seed):
-        return context.space.network(candidate.architecture, context.task)
+        return context.space.for_proxies().network(candidate.architecture, context.task)
 
 
 def ascending_ranks(values):
