@@ -43,11 +43,12 @@ class SearchStarted:
 
 @dataclass(frozen=True, slots=True)
 class PriorFormed:
-    """When proxies have scored random architectures, and the logits have their means from them.
+    """When proxies have scored architectures, and the logits have their means from them.
 
     ``unconnected`` of the ``architectures`` do not depend on the image; ``explained`` is the share
-    of the scores' variance that effects of single choices account for. ``strongest`` are the
-    choices of the largest effects, in standard deviations, largest first.
+    of the scores' variance that effects of single choices account for among random ones, those
+    of the first round. ``strongest`` are the choices of the largest effects, in standard
+    deviations, largest first.
     """
 
     architectures: int

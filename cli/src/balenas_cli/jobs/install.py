@@ -10,7 +10,7 @@ import sys
 
 from balenas_cli.shell.console import confirm, say
 from balenas_core.errors import BalenasError, UsageError
-from balenas_core.plugins.known import known_distributions
+from balenas_core.plugins.known import providers
 from balenas_core.plugins.plugin import GROUPS
 
 
@@ -48,9 +48,8 @@ def _distribution_of(name: str) -> str:
     """Return what to install for a name."""
     # A name may be one of several kinds, in the order of which a search needs them.
     for kind in GROUPS:
-        by_plugin = {one.name for one in known_distributions() if one.provides(kind, name)}
-        if len(by_plugin) == 1:
-            return by_plugin.pop()
+        if len(found := providers(kind, name)) == 1:
+            return found[0].name
     if not re.match(r"[A-Za-z0-9]", name) or "\n" in name or "://" in name:
         raise UsageError(
             f"name a distribution, such as acme-space or 'acme-space>=1.2' (got {name!r}); for "
